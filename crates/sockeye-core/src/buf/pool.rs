@@ -1,0 +1,139 @@
+//! Reused buffers behind [`Bytes`]: the most recently freed one first, because it is the warmest.
+//!
+//! With plain allocation of 64 KiB buffers the allocator returns memory to the system and every buffer is faulted in again, which costs more
+//! than all of TCP. A buffer goes back to its pool when the last slice of it is dropped, from any thread.
+
+use bytes::Bytes;
+use std::sync::{Arc, Mutex};
+
+const SMALL: usize = 4 << 10;
+const LARGE: usize = 64 << 10;
+
+/// A pool of 4 KiB and 64 KiB buffers. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    small: Arc<Shelf>,
+    large: Arc<Shelf>,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    size: usize,
+    keep: usize,
+    free: Mutex<Vec<Box<[u8]>>>,
+}
+
+/// A buffer on loan; returns to its shelf when dropped.
+struct Loan {
+    buf: Box<[u8]>,
+    len: usize,
+    shelf: Arc<Shelf>,
+}
+
+impl Pool {
+    /// A pool that keeps at most `keep` bytes of free buffers of each size; more than that goes back to the allocator.
+    pub fn new(keep: usize) -> Self {
+        let shelf = |size: usize| {
+            Arc::new(Shelf {
+                size,
+                keep: (keep / size).max(1),
+                free: Mutex::default(),
+            })
+        };
+        Self {
+            small: shelf(SMALL),
+            large: shelf(LARGE),
+        }
+    }
+
+    /// Copies `bytes` into pooled buffers and returns them as one slice when they fit one buffer, else the first 64 KiB of them.
+    /// The only copy on the way in.
+    pub fn copy_from_slice(&self, bytes: &[u8]) -> Bytes {
+        let take = bytes.len().min(LARGE);
+        self.fill(take, |buf| {
+            buf.copy_from_slice(&bytes[..take]);
+            take
+        })
+    }
+
+    /// Lends a buffer of at least `want` bytes (at most 64 KiB) to `fill`, which writes from its front and returns how many bytes it wrote.
+    /// Its contents before that are arbitrary bytes of earlier use.
+    pub fn fill(&self, want: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Bytes {
+        let want = want.min(LARGE);
+        let mut loan = Shelf::take(if want <= SMALL { &self.small } else { &self.large });
+        loan.len = fill(&mut loan.buf[..want]).min(want);
+        if loan.len == 0 {
+            return Bytes::new();
+        }
+        Bytes::from_owner(loan)
+    }
+}
+
+impl Default for Pool {
+    /// Keeps at most 16 MiB of free buffers of each size.
+    fn default() -> Self {
+        Self::new(16 << 20)
+    }
+}
+
+impl Shelf {
+    fn take(shelf: &Arc<Self>) -> Loan {
+        let free = shelf
+            .free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .pop();
+        let buf = free.unwrap_or_else(|| vec![0; shelf.size].into_boxed_slice());
+        Loan {
+            buf,
+            len: 0,
+            shelf: Arc::clone(shelf),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Loan {
+    fn as_ref(&self) -> &[u8] {
+        &self.buf[..self.len]
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let mut free = self
+            .shelf
+            .free
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if free.len() < self.shelf.keep {
+            free.push(std::mem::take(&mut self.buf));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_buffer_is_used_again_first() {
+        let pool = Pool::new(1 << 20);
+        let first = pool.copy_from_slice(&[1; 5000]);
+        let address = first.as_ptr();
+        drop(first);
+        let second = pool.copy_from_slice(&[2; 6000]);
+        assert_eq!(second.as_ptr(), address);
+        assert_eq!(&second[..], &[2; 6000]);
+    }
+
+    #[test]
+    fn a_slice_keeps_its_buffer_from_reuse() {
+        let pool = Pool::new(1 << 20);
+        let whole = pool.copy_from_slice(&[1; 5000]);
+        let part = whole.slice(10..20);
+        drop(whole);
+        let other = pool.copy_from_slice(&[2; 5000]);
+        assert_eq!(&part[..], &[1; 10]);
+        assert_eq!(&other[..], &[2; 5000]);
+    }
+}

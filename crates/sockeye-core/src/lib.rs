@@ -1,0 +1,27 @@
+//! An Internet host as a plain struct: IP, UDP, TCP, ports and sockets, with neither clock nor I/O, neither threads nor unsafe code.
+//!
+//! A packet walks a straight line, and only [`Host`] hands it from one room to the next:
+//!
+//! ```text
+//! in:  Link -> Host::receive -> gro -> ip::input -> demux -> tcp::input | udp -> rope -> reader
+//! out: writer -> rope -> tcp::output | udp -> ip::output -> gso -> Host::poll_transmit -> Link
+//! ```
+//!
+//! Layers return values; they never call the next layer and never import a sibling. Time and chance are handed in: the same inputs and
+//! seed give the same packets, always.
+
+#![forbid(unsafe_code)]
+
+pub mod buf;
+pub mod counters;
+pub mod error;
+pub mod host;
+pub mod keys;
+pub mod packet;
+pub mod settings;
+pub mod socket;
+pub mod time;
+
+pub use host::{Host, HostConfig};
+pub use packet::Packet;
+pub use time::Instant;
