@@ -19,8 +19,11 @@ pub mod host;
 pub mod keys;
 pub mod packet;
 pub mod settings;
+mod slab;
 pub mod socket;
+mod table;
 pub mod time;
+mod wheel;
 
 pub use host::{Host, HostConfig};
 pub use packet::Packet;
