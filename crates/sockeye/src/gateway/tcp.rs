@@ -1,0 +1,499 @@
+//! TCP relays: a connection of the gateway's host on one side, a kernel socket on the other.
+//!
+//! A connection inside is accepted only after the kernel's own connection to the same address was, so that a refusal, a timeout or an
+//! unreachable network outside is the same inside. Then bytes go both ways under backpressure: never more is read from one side than the
+//! other takes. Ends are carried over as they are: FIN by half close, RST by RST. What one side accepted is delivered to the other before
+//! its end is (for a reset: within [`DRAIN`]).
+
+use super::counters::{Direction, Flow, FlowState, Protocol};
+use super::ground::{Ground, Owner};
+use super::kernel;
+use super::poller::{Arena, Key, Kind, Ready};
+use super::publish::{Door, Doors};
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::Shutdown as KernelShutdown;
+use sockeye_core::Instant;
+use sockeye_core::buf::Rope;
+use sockeye_core::error::{ConnectError, SocketError, WriteError};
+use sockeye_core::socket::{Close, Readiness, Shutdown, SynAnswer, SynId, TcpId, TcpInfo, TcpOptions};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// How long bytes that a reset remote sent before may take to reach the program.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often a drain is looked at.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+/// Bytes moved in one step: one pooled buffer in, a few out.
+const READ: usize = 64 << 10;
+const WRITE: usize = 256 << 10;
+/// Below this, received bytes move to a buffer of their own size, so that short messages do not each hold a large one.
+const SMALL: usize = 2 << 10;
+
+/// How a relay began, and where it stands.
+#[derive(Debug)]
+enum Stage {
+    /// The kernel connects; the program's SYN waits.
+    Connecting(SynId),
+    /// The kernel accepted a client of a published port; the connection to the program is on its way.
+    Entering,
+    /// Both sides are connected.
+    Open,
+    /// The outside was reset; what it sent before is still on its way to the program.
+    Draining { until: Instant },
+}
+
+#[derive(Debug)]
+struct Relay {
+    stage: Stage,
+    fd: Option<OwnedFd>,
+    id: Option<TcpId>,
+    direction: Direction,
+    inside: SocketAddr,
+    outside: SocketAddr,
+    /// Read from the kernel, not yet taken by the host.
+    inward: Bytes,
+    /// Read from the host, not yet taken by the kernel.
+    outward: Rope,
+    can_read: bool,
+    can_write: bool,
+    /// The kernel announced an end: read until it comes.
+    hangup: bool,
+    /// The outside's end of stream was read and handed on.
+    outside_ended: bool,
+    /// The program's end of stream was read and handed on.
+    inside_ended: bool,
+    opened: Instant,
+    connect_time: Option<Duration>,
+    sent: u64,
+    received: u64,
+}
+
+/// Why a relay is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Both directions ended.
+    Done,
+    /// The kernel's connection failed.
+    OutsideFailed,
+    /// The connection to the program failed.
+    InsideFailed(FlowState),
+}
+
+/// All relays.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    relays: Arena<Relay>,
+    timers: BTreeSet<(Instant, Key)>,
+}
+
+impl Relay {
+    fn new(stage: Stage, direction: Direction, inside: SocketAddr, outside: SocketAddr, opened: Instant) -> Self {
+        Self {
+            stage,
+            fd: None,
+            id: None,
+            direction,
+            inside,
+            outside,
+            inward: Bytes::new(),
+            outward: Rope::new(),
+            can_read: true,
+            can_write: true,
+            hangup: false,
+            outside_ended: false,
+            inside_ended: false,
+            opened,
+            connect_time: None,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    fn flow(&self, ground: &Ground, state: FlowState) -> Flow {
+        let info = self.id.and_then(|id| ground.host.tcp_info(ground.now, id));
+        Flow {
+            protocol: Protocol::Tcp,
+            direction: self.direction,
+            inside: self.inside,
+            outside: self.outside,
+            name: ground.answers.name_of(self.outside.ip()).map(str::to_owned),
+            state,
+            sent: self.sent,
+            received: self.received,
+            opened: self.opened.as_micros(),
+            connect_time: self.connect_time.map(|time| time.as_micros() as u64),
+            rtt: info.as_ref().and_then(measured(|info| info.rtt)),
+            min_rtt: info.as_ref().and_then(measured(|info| info.min_rtt)),
+            retransmissions: info.map_or(0, |info| info.total_retrans),
+        }
+    }
+
+    /// Moves bytes both ways until neither side takes or gives more.
+    fn pump(&mut self, ground: &mut Ground) -> Result<(), End> {
+        let (Some(fd), Some(id)) = (self.fd.take(), self.id) else {
+            return Err(End::OutsideFailed);
+        };
+        let outcome = self
+            .move_inward(ground, &fd, id)
+            .and_then(|()| self.move_outward(ground, &fd, id));
+        self.fd = Some(fd);
+        outcome?;
+        if self.outside_ended && self.inside_ended {
+            return Err(End::Done);
+        }
+        match inside_failure(ground.host.tcp_readiness(id)) {
+            Some(state) => Err(End::InsideFailed(state)),
+            None => Ok(()),
+        }
+    }
+
+    fn move_inward(&mut self, ground: &mut Ground, fd: &OwnedFd, id: TcpId) -> Result<(), End> {
+        loop {
+            if !self.inward.is_empty() {
+                match ground.host.tcp_write(ground.now, id, &mut self.inward) {
+                    Ok(_) if self.inward.is_empty() => {}
+                    // The events of the host tell how it ended, or when there is room.
+                    Ok(_) | Err(WriteError::WouldBlock | WriteError::NotConnected) => return Ok(()),
+                    Err(WriteError::TimedOut) => return Err(End::InsideFailed(FlowState::TimedOut)),
+                    Err(_) => return Err(End::InsideFailed(FlowState::Reset)),
+                }
+            }
+            let room = ground.host.tcp_readiness(id).writable;
+            if !self.can_read || self.outside_ended || room == 0 {
+                return Ok(());
+            }
+            let max = room.min(READ);
+            match kernel::read(fd, ground.host.pool(), max) {
+                Ok(bytes) if bytes.is_empty() => {
+                    self.outside_ended = true;
+                    ground.host.tcp_shutdown(ground.now, id, Shutdown::Write);
+                }
+                Ok(bytes) => {
+                    self.can_read = bytes.len() == max || self.hangup;
+                    self.received += bytes.len() as u64;
+                    self.inward = if bytes.len() < SMALL {
+                        Bytes::copy_from_slice(&bytes)
+                    } else {
+                        bytes
+                    };
+                }
+                Err(Errno::AGAIN) => self.can_read = false,
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(End::OutsideFailed),
+            }
+        }
+    }
+
+    fn move_outward(&mut self, ground: &mut Ground, fd: &OwnedFd, id: TcpId) -> Result<(), End> {
+        while !self.inside_ended {
+            if self.outward.is_empty() {
+                let taken = if self.can_write {
+                    ground.host.tcp_read(ground.now, id, WRITE, &mut self.outward)
+                } else {
+                    0
+                };
+                if taken == 0 {
+                    if ground.host.tcp_readiness(id).eof {
+                        self.inside_ended = true;
+                        let _ = rustix::net::shutdown(fd, KernelShutdown::Write);
+                    }
+                    return Ok(());
+                }
+            }
+            if !self.can_write {
+                return Ok(());
+            }
+            match kernel::write(fd, &mut self.outward) {
+                Ok(taken) => self.sent += taken as u64,
+                Err(Errno::AGAIN) => self.can_write = false,
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(End::OutsideFailed),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Relays {
+    pub(super) fn flows<'a>(&'a self, ground: &'a Ground) -> impl Iterator<Item = Flow> + 'a {
+        self.relays.iter().map(|(_, relay)| {
+            let state = match relay.stage {
+                Stage::Connecting(_) | Stage::Entering => FlowState::Opening,
+                Stage::Open => FlowState::Open,
+                Stage::Draining { .. } => FlowState::Reset,
+            };
+            relay.flow(ground, state)
+        })
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn handle_timeout(&mut self, ground: &mut Ground) {
+        while let Some(&(at, key)) = self.timers.first() {
+            if at > ground.now {
+                return;
+            }
+            self.timers.pop_first();
+            self.drain(ground, key);
+        }
+    }
+
+    /// The program wants to connect to `outside`: so does the kernel.
+    pub(super) fn on_syn(&mut self, ground: &mut Ground, syn: SynId, inside: SocketAddr, outside: SocketAddr) {
+        if self.relays.len() >= ground.config.limits.tcp {
+            ground.counters.tcp_limit += 1;
+            tracing::warn!(%outside, limit = ground.config.limits.tcp, "too many connections: refused");
+            ground.host.answer_syn(ground.now, syn, SynAnswer::Refuse);
+            return;
+        }
+        let mut relay = Relay::new(Stage::Connecting(syn), Direction::Out, inside, outside, ground.now);
+        match kernel::tcp_connect(outside) {
+            Ok((fd, established)) => {
+                relay.fd = Some(fd);
+                if let Some(key) = self.watch(ground, relay)
+                    && established
+                {
+                    self.connected(ground, key);
+                }
+            }
+            Err(error) => fail_connect(ground, &relay, syn, error),
+        }
+    }
+
+    /// A client connected to a published port: lead it to the program.
+    pub(super) fn on_client(&mut self, ground: &mut Ground, doors: &Doors, door: &Door) {
+        // A bound on one turn; the listener is level-triggered.
+        for _ in 0..64 {
+            match kernel::tcp_accept(&door.fd) {
+                Ok((fd, client)) => self.enter(ground, doors, door, fd, client),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn enter(&mut self, ground: &mut Ground, doors: &Doors, door: &Door, fd: OwnedFd, client: SocketAddr) {
+        if self.relays.len() >= ground.config.limits.tcp {
+            ground.counters.tcp_limit += 1;
+            return kernel::reset(fd);
+        }
+        let (from, inside) = doors.way_in(ground, door, client);
+        let mut relay = Relay::new(Stage::Entering, Direction::In, inside, client, ground.now);
+        let Some(id) = connect_inside(ground, from, inside) else {
+            tracing::debug!(%client, %inside, "no way to the program for a client of a published port");
+            return kernel::reset(fd);
+        };
+        relay.fd = Some(fd);
+        relay.id = Some(id);
+        ground.counters.tcp_published += 1;
+        if let Some(key) = self.watch(ground, relay) {
+            ground.owners.insert(id, Owner::Relay(key));
+        } else {
+            ground.host.tcp_close(ground.now, id, Close::Reset);
+        }
+    }
+
+    /// Takes a relay in and watches its kernel socket.
+    fn watch(&mut self, ground: &mut Ground, relay: Relay) -> Option<Key> {
+        let key = self.relays.insert(relay);
+        let fd = self.relays.get(key)?.fd.as_ref()?;
+        let Err(error) = ground.poller.add(fd, Kind::Relay, key) else {
+            return Some(key);
+        };
+        tracing::warn!(%error, "cannot watch a socket");
+        let relay = self.relays.remove(key)?;
+        if let Stage::Connecting(syn) = relay.stage {
+            fail_connect(ground, &relay, syn, Errno::NOMEM);
+        }
+        None
+    }
+
+    /// The kernel socket of a relay became ready for something.
+    pub(super) fn on_ready(&mut self, ground: &mut Ground, key: Key, ready: Ready) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        relay.can_read |= ready.read;
+        relay.can_write |= ready.write;
+        relay.hangup |= ready.hangup;
+        match (&relay.stage, &relay.fd) {
+            (Stage::Connecting(syn), Some(fd)) => match kernel::take_error(fd) {
+                Ok(()) if ready.write => self.connected(ground, key),
+                Ok(()) => {}
+                Err(error) => {
+                    let syn = *syn;
+                    if let Some(relay) = self.relays.remove(key) {
+                        fail_connect(ground, &relay, syn, error);
+                    }
+                }
+            },
+            (Stage::Open, _) => self.pump(ground, key),
+            (Stage::Entering, Some(fd)) if ready.error => {
+                // The client is gone before the program answered.
+                if kernel::take_error(fd).is_err() {
+                    self.finish(ground, key, FlowState::Reset, Close::Reset);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Something about the host's connection of a relay changed.
+    pub(super) fn on_event(&mut self, ground: &mut Ground, key: Key) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let Some(id) = relay.id else { return };
+        match relay.stage {
+            Stage::Connecting(_) => {}
+            Stage::Open => self.pump(ground, key),
+            Stage::Draining { .. } => self.drain(ground, key),
+            Stage::Entering => {
+                let readiness = ground.host.tcp_readiness(id);
+                if readiness.established && readiness.error.is_none() {
+                    relay.stage = Stage::Open;
+                    relay.connect_time = Some(ground.now.since(relay.opened));
+                    self.pump(ground, key);
+                } else if let Some(state) = inside_failure(readiness) {
+                    self.finish(ground, key, state, Close::Reset);
+                }
+            }
+        }
+    }
+
+    /// The kernel is connected: so may the program be.
+    fn connected(&mut self, ground: &mut Ground, key: Key) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let Stage::Connecting(syn) = relay.stage else { return };
+        let options = TcpOptions {
+            nodelay: true,
+            ..TcpOptions::default()
+        };
+        match ground.host.answer_syn(ground.now, syn, SynAnswer::Accept(options)) {
+            Some(id) => {
+                relay.id = Some(id);
+                relay.stage = Stage::Open;
+                relay.connect_time = Some(ground.now.since(relay.opened));
+                ground.counters.tcp_opened += 1;
+                ground.owners.insert(id, Owner::Relay(key));
+                self.pump(ground, key);
+            }
+            // The program gave up meanwhile.
+            None => self.finish(ground, key, FlowState::Closed, Close::Reset),
+        }
+    }
+
+    fn pump(&mut self, ground: &mut Ground, key: Key) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        match relay.pump(ground) {
+            Ok(()) => {}
+            Err(End::Done) => self.finish(ground, key, FlowState::Closed, Close::Graceful),
+            Err(End::InsideFailed(state)) => {
+                if let Some(fd) = &relay.fd {
+                    // One try: what the kernel does not take now, a reset would throw away there too.
+                    let _ = kernel::write(fd, &mut relay.outward);
+                }
+                self.finish(ground, key, state, Close::Reset);
+            }
+            Err(End::OutsideFailed) => {
+                relay.fd = None;
+                relay.stage = Stage::Draining {
+                    until: ground.now + DRAIN,
+                };
+                self.drain(ground, key);
+            }
+        }
+    }
+
+    /// Resets the program's connection once it has all that came before the reset.
+    fn drain(&mut self, ground: &mut Ground, key: Key) {
+        let Some(relay) = self.relays.get_mut(key) else { return };
+        let (Stage::Draining { until }, Some(id)) = (&relay.stage, relay.id) else {
+            return;
+        };
+        if !relay.inward.is_empty() {
+            let _ = ground.host.tcp_write(ground.now, id, &mut relay.inward);
+        }
+        let readiness = ground.host.tcp_readiness(id);
+        let waits = readiness.unacked > 0 || !relay.inward.is_empty();
+        if waits && ground.now < *until && inside_failure(readiness).is_none() {
+            self.timers.insert((ground.now + DRAIN_STEP, key));
+        } else {
+            self.finish(ground, key, FlowState::Reset, Close::Reset);
+        }
+    }
+
+    /// Ends a relay on both sides.
+    fn finish(&mut self, ground: &mut Ground, key: Key, state: FlowState, how: Close) {
+        let Some(mut relay) = self.relays.remove(key) else {
+            return;
+        };
+        let flow = relay.flow(ground, state);
+        ground.history.push(flow);
+        if let Some(id) = relay.id {
+            ground.owners.remove(&id);
+            ground.host.tcp_close(ground.now, id, how);
+        }
+        match relay.fd.take() {
+            Some(fd) if how == Close::Reset => kernel::reset(fd),
+            _ => {}
+        }
+    }
+}
+
+fn fail_connect(ground: &mut Ground, relay: &Relay, syn: SynId, error: Errno) {
+    let answer = kernel::syn_answer(error);
+    let (state, counter) = match &answer {
+        SynAnswer::Refuse => (FlowState::Refused, &mut ground.counters.tcp_refused),
+        SynAnswer::Ignore => (FlowState::TimedOut, &mut ground.counters.tcp_timed_out),
+        _ => (FlowState::Unreachable, &mut ground.counters.tcp_unreachable),
+    };
+    *counter += 1;
+    if matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) {
+        ground.counters.tcp_limit += 1;
+        tracing::warn!(outside = %relay.outside, %error, "cannot open another socket");
+    }
+    tracing::debug!(outside = %relay.outside, %error, "connection failed outside");
+    let flow = relay.flow(ground, state);
+    ground.history.push(flow);
+    ground.host.answer_syn(ground.now, syn, answer);
+}
+
+/// Connects to the program from `from`, or from another port of that address when two clients outside share a port number.
+fn connect_inside(ground: &mut Ground, from: SocketAddr, inside: SocketAddr) -> Option<TcpId> {
+    let options = TcpOptions {
+        nodelay: true,
+        ..TcpOptions::default()
+    };
+    for step in 0..64 {
+        let mut from = from;
+        // An odd stride reaches every port; 0 is none.
+        from.set_port(from.port().wrapping_add(step * 997).max(1));
+        match ground.host.tcp_connect_from(ground.now, from, inside, options.clone()) {
+            Ok(id) => return Some(id),
+            Err(ConnectError::AddressInUse) => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// How the connection to the program failed, when it did.
+fn inside_failure(readiness: Readiness) -> Option<FlowState> {
+    match readiness.error {
+        Some(SocketError::ConnectionRefused) => Some(FlowState::Refused),
+        Some(SocketError::TimedOut) => Some(FlowState::TimedOut),
+        Some(SocketError::HostUnreachable | SocketError::NetworkUnreachable | SocketError::Prohibited) => {
+            Some(FlowState::Unreachable)
+        }
+        Some(_) => Some(FlowState::Reset),
+        None if readiness.closed => Some(FlowState::Reset),
+        None => None,
+    }
+}
+
+/// A TcpInfo field that is 0 until it was measured.
+fn measured(field: impl Fn(&TcpInfo) -> u32) -> impl Fn(&TcpInfo) -> Option<u32> {
+    move |info| Some(field(info)).filter(|value| *value != 0 && *value != u32::MAX)
+}

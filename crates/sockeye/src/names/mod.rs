@@ -1,0 +1,6 @@
+//! Names: what the gateway's name server knows by itself, whom it asks for the rest, and what it answered. Messages in, messages out:
+//! sockets are the gateway's business.
+
+mod answers;
+
+pub use answers::Answers;
