@@ -14,15 +14,18 @@
 
 pub mod buf;
 pub mod counters;
+mod demux;
 pub mod error;
 pub mod host;
 pub mod keys;
 pub mod packet;
+mod port;
 pub mod settings;
 mod slab;
 pub mod socket;
 mod table;
 pub mod time;
+mod tuple;
 mod wheel;
 
 pub use host::{Host, HostConfig};
