@@ -1,1 +1,3 @@
 //! sockeye-sys
+
+pub mod net;

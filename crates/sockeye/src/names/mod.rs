@@ -2,5 +2,8 @@
 //! sockets are the gateway's business.
 
 mod answers;
+pub mod message;
+pub mod resolv_conf;
+pub mod zone;
 
 pub use answers::Answers;
