@@ -60,7 +60,11 @@ pub fn set_recverr(fd: impl AsFd, v6: bool) -> io::Result<()> {
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Takes one entry of the error queue, without waiting, and the start of the datagram it is about. `None` when the queue is empty.
@@ -89,7 +93,11 @@ pub fn take_queued_error(fd: impl AsFd, buf: &mut [u8]) -> io::Result<Option<Que
     let n = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, flags) };
     if n < 0 {
         let error = io::Error::last_os_error();
-        return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
+        return if error.kind() == io::ErrorKind::WouldBlock {
+            Ok(None)
+        } else {
+            Err(error)
+        };
     }
     // SAFETY: zeroed at first, and the kernel wrote a valid address, or none, over it.
     let to = decode(unsafe { name.assume_init_ref() });
@@ -245,7 +253,9 @@ impl Default for Inbox {
 
 impl std::fmt::Debug for Inbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inbox").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Inbox")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
     }
 }
 
@@ -256,9 +266,13 @@ mod tests {
 
     #[test]
     fn many_datagrams_arrive_in_order_with_their_senders() {
-        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (a, b) = (
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+        );
         for n in 0..5_u8 {
-            a.send_to(&vec![n; usize::from(n) * 1000], b.local_addr().unwrap()).unwrap();
+            a.send_to(&vec![n; usize::from(n) * 1000], b.local_addr().unwrap())
+                .unwrap();
         }
         let mut inbox = Inbox::new();
         assert_eq!(inbox.receive(&b).unwrap(), 5);

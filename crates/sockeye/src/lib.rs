@@ -6,3 +6,4 @@
 pub mod addresses;
 pub mod gateway;
 pub mod names;
+mod services;

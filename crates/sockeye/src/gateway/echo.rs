@@ -50,7 +50,12 @@ impl Pings {
             return;
         }
         let idle = |ping: &Ping| ground.now.since(ping.last) >= IDLE;
-        let old: Vec<Key> = self.pings.iter().filter(|(_, ping)| idle(ping)).map(|(key, _)| key).collect();
+        let old: Vec<Key> = self
+            .pings
+            .iter()
+            .filter(|(_, ping)| idle(ping))
+            .map(|(key, _)| key)
+            .collect();
         for key in old {
             self.remove(key);
         }
@@ -130,7 +135,9 @@ impl Pings {
         for _ in 0..1_024 {
             match recv(&ping.fd, &mut buf[..], RecvFlags::DONTWAIT) {
                 Ok((_, n)) => {
-                    let Some(sequence) = sequence_of(&buf[..n]) else { continue };
+                    let Some(sequence) = sequence_of(&buf[..n]) else {
+                        continue;
+                    };
                     ground.counters.echo_replies += 1;
                     let data = Bytes::copy_from_slice(&buf[HEADER..n]);
                     let echo = Echo {

@@ -5,36 +5,50 @@
 //! machine's network, and 127.0.0.0/8 and ::1 are the machine's own loopback. Addresses of the machine's network that happen to lie in the
 //! inside network cannot be reached.
 
+mod attend;
 mod config;
 mod counters;
+mod dns;
+mod echo;
 mod ground;
 mod kernel;
 mod poller;
 mod publish;
 mod tcp;
+mod udp;
 
 pub use config::{GatewayConfig, Limits};
 pub use counters::{Direction, Flow, FlowState, GatewayCounters, LinkCounters, LinkReport, Protocol};
 pub use publish::{BadRule, Publish, PublishPolicy, PublishRule};
 
 use crate::addresses;
-use crate::names::Answers;
+use crate::names::{Answers, resolv_conf as names};
+use crate::services::{Framed, Service, datagram};
+use attend::Visits;
+use bytes::Bytes;
+use dns::{Asker, Dns};
+use echo::Pings;
 use ground::{Ground, Owner};
-use poller::Kind;
+use poller::{Key, Kind};
 use publish::Doors;
-use sockeye_core::socket::{Event, Refused, SocketId, Stray, SynAnswer, Unreachable};
+use sockeye_core::socket::{Echo, Event, Outgoing, Refused, SocketId, Stray, SynAnswer, SynId, Unreachable};
 use sockeye_core::{Host, Instant, Packet};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use tcp::Relays;
+use udp::Mappings;
 
 /// A host for any address, and the kernel sockets behind it.
 #[derive(Debug)]
 pub struct Gateway {
     ground: Ground,
     relays: Relays,
+    mappings: Mappings,
+    pings: Pings,
+    visits: Visits,
+    dns: Dns,
     doors: Doors,
 }
 
@@ -63,9 +77,14 @@ impl Gateway {
     pub fn new(config: GatewayConfig) -> io::Result<Self> {
         let ground = Ground::new(config)?;
         let doors = Doors::open(&ground)?;
+        let dns = Dns::new(&ground);
         Ok(Self {
             ground,
             relays: Relays::default(),
+            mappings: Mappings::default(),
+            pings: Pings::default(),
+            visits: Visits::default(),
+            dns,
             doors,
         })
     }
@@ -88,8 +107,15 @@ impl Gateway {
 
     /// When to call [`Gateway::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let own = [self.ground.host.poll_timeout(), self.relays.poll_timeout()];
-        own.into_iter().flatten().min()
+        let all = [
+            self.ground.host.poll_timeout(),
+            self.relays.poll_timeout(),
+            self.mappings.poll_timeout(),
+            self.pings.poll_timeout(),
+            self.visits.poll_timeout(),
+            self.dns.poll_timeout(),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due at `now`.
@@ -97,6 +123,10 @@ impl Gateway {
         self.ground.now = now;
         self.ground.host.handle_timeout(now);
         self.relays.handle_timeout(&mut self.ground);
+        self.mappings.handle_timeout(&mut self.ground);
+        self.pings.handle_timeout(&self.ground);
+        self.visits.handle_timeout(&mut self.ground);
+        self.dns.handle_timeout(&mut self.ground);
         self.settle();
     }
 
@@ -104,17 +134,24 @@ impl Gateway {
     pub fn handle_io(&mut self, now: Instant) {
         self.ground.now = now;
         for (token, ready) in self.ground.poller.events() {
+            let ground = &mut self.ground;
             match token.kind {
-                Kind::Relay => self.relays.on_ready(&mut self.ground, token.key, ready),
-                Kind::Listener => {
-                    if let Some(door) = self.doors.get(token.key) {
-                        self.relays.on_client(&mut self.ground, &self.doors, door);
-                    }
-                }
-                Kind::Udp | Kind::Echo | Kind::Query => {}
+                Kind::Relay => self.relays.on_ready(ground, token.key, ready),
+                Kind::Udp => self.mappings.on_ready(ground, token.key, ready),
+                Kind::Echo => self.pings.on_ready(ground, token.key, ready),
+                Kind::Query => self.dns.on_ready(ground, token.key, ready),
+                Kind::Listener => self.on_door(token.key),
             }
         }
         self.settle();
+    }
+
+    fn on_door(&mut self, key: Key) {
+        let Some(door) = self.doors.get(key) else { return };
+        match door.protocol {
+            Protocol::Tcp => self.relays.on_client(&mut self.ground, &self.doors, door),
+            Protocol::Udp => self.mappings.on_door(&mut self.ground, &self.doors, key, door),
+        }
     }
 
     /// The program began to listen: publishes its port as the policy says. `None` when the policy says not to, an error when the machine
@@ -138,8 +175,13 @@ impl Gateway {
 
     /// All flows there are, then the latest that ended.
     pub fn flows(&self) -> Vec<Flow> {
-        let ended = self.ground.history.iter().cloned();
-        self.relays.flows(&self.ground).chain(ended).collect()
+        let ground = &self.ground;
+        let live = self
+            .relays
+            .flows(ground)
+            .chain(self.visits.flows(ground))
+            .chain(self.mappings.flows(ground));
+        live.chain(ground.history.iter().cloned()).collect()
     }
 
     /// What the link did so far, for the built-in page: its owner says so from time to time.
@@ -167,13 +209,21 @@ impl Gateway {
         self.ground.answers.name_of(address)
     }
 
-    /// Carries what the host has to say to those who wait for it, until it has nothing more.
+    /// Carries what the parts have to say to each other, until none has anything more.
     fn settle(&mut self) {
         loop {
             if let Some(stray) = self.ground.host.poll_stray() {
                 self.on_stray(stray);
             } else if let Some(event) = self.ground.host.poll_event() {
                 self.on_event(event);
+            } else if let Some((key, question)) = self.visits.poll_question() {
+                if !self.dns.on_question(&mut self.ground, Asker::Stream(key), &question) {
+                    self.visits.on_answer(&mut self.ground, key, None);
+                }
+            } else if let Some((asker, answer)) = self.dns.poll_answer() {
+                self.on_answer(asker, answer);
+            } else if let Some(key) = self.visits.poll_gone() {
+                self.dns.on_asker_gone(key);
             } else {
                 return;
             }
@@ -184,74 +234,138 @@ impl Gateway {
         let SocketId::Tcp(id) = event.socket else { return };
         match self.ground.owners.get(&id) {
             Some(&Owner::Relay(key)) => self.relays.on_event(&mut self.ground, key),
-            Some(Owner::Service(_)) | None => {}
+            Some(&Owner::Service(key)) => self.visits.on_event(&mut self.ground, key),
+            None => {}
+        }
+    }
+
+    fn on_answer(&mut self, asker: Asker, answer: Vec<u8>) {
+        match asker {
+            Asker::Stream(key) => self.visits.on_answer(&mut self.ground, key, Some(answer)),
+            Asker::Datagram { local, remote } => self.send_datagram(local, remote, answer.into()),
         }
     }
 
     fn on_stray(&mut self, stray: Stray) {
-        let now = self.ground.now;
         match stray {
-            Stray::Syn { id, local, remote } => match self.destination(Protocol::Tcp, local) {
-                Destination::Outside => self.relays.on_syn(&mut self.ground, id, remote, local),
-                Destination::Many => drop(self.ground.host.answer_syn(now, id, SynAnswer::Ignore)),
-                Destination::NoHost => {
-                    let answer = SynAnswer::Unreachable(Unreachable::Host);
-                    self.ground.host.answer_syn(now, id, answer);
-                }
-                Destination::Services | Destination::Names | Destination::Nobody => {
-                    self.ground.host.answer_syn(now, id, SynAnswer::Refuse);
-                }
-            },
+            Stray::Syn { id, local, remote } => self.on_syn(id, local, remote),
             Stray::Datagram {
                 local, remote, data, ..
-            } => {
-                let what = Refused::Datagram {
-                    local,
-                    remote,
-                    len: data.len(),
-                };
-                match self.destination(Protocol::Udp, local) {
-                    Destination::Many => self.ground.counters.udp_dropped += 1,
-                    Destination::NoHost => self.ground.host.refuse(now, what, Unreachable::Host),
-                    _ => self.ground.host.refuse(now, what, Unreachable::Port),
-                }
-            }
-            Stray::Echo { echo, .. } => {
-                self.ground.counters.echo_requests += 1;
-                let what = Refused::Echo {
-                    local: echo.local,
-                    remote: echo.remote,
-                    ident: echo.ident,
-                    sequence: echo.sequence,
-                };
-                self.ground.host.refuse(now, what, Unreachable::Prohibited);
-            }
+            } => self.on_datagram(local, remote, &data),
+            Stray::Echo { echo, .. } => self.on_echo(echo),
         }
     }
 
-    fn destination(&self, protocol: Protocol, to: SocketAddr) -> Destination {
-        let address = to.ip();
-        let many = match address {
-            IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.octets() == [10, 0, 2, 255],
-            IpAddr::V6(v6) => v6.is_multicast(),
-        };
-        if many {
-            Destination::Many
-        } else if addresses::is_gateway(address) {
-            Destination::Services
-        } else if addresses::is_names(address) {
-            if to.port() == 53 {
-                Destination::Names
-            } else {
-                Destination::Nobody
+    fn on_syn(&mut self, id: SynId, local: SocketAddr, remote: SocketAddr) {
+        let ground = &mut self.ground;
+        let answer = match destination(&ground.config, &self.doors, &mut self.dns, Protocol::Tcp, local) {
+            Destination::Outside => return self.relays.on_syn(ground, id, remote, local),
+            Destination::Services => {
+                return self.visits.on_syn(ground, id, remote, local, Service::at(local.port()));
             }
-        } else if addresses::is_inside(address) {
-            Destination::NoHost
-        } else if address.is_loopback() && (!self.ground.config.host_loopback || self.doors.leads_back(protocol, to)) {
-            Destination::Nobody
-        } else {
-            Destination::Outside
+            Destination::Names => {
+                let service = Service::Names(Framed::default());
+                return self.visits.on_syn(ground, id, remote, local, Some(service));
+            }
+            Destination::Nobody => SynAnswer::Refuse,
+            Destination::NoHost => SynAnswer::Unreachable(Unreachable::Host),
+            Destination::Many => SynAnswer::Ignore,
+        };
+        ground.host.answer_syn(ground.now, id, answer);
+    }
+
+    fn on_datagram(&mut self, local: SocketAddr, remote: SocketAddr, data: &Bytes) {
+        let ground = &mut self.ground;
+        if self.mappings.on_reply(ground, &self.doors, remote, local, data) {
+            return;
         }
+        let why = match destination(&ground.config, &self.doors, &mut self.dns, Protocol::Udp, local) {
+            Destination::Outside => return self.mappings.on_datagram(ground, remote, local, data),
+            Destination::Names => {
+                self.dns.on_question(ground, Asker::Datagram { local, remote }, data);
+                return;
+            }
+            Destination::Services => match datagram(local.port(), data) {
+                Some(Some(answer)) => return self.send_datagram(local, remote, answer),
+                Some(None) => return,
+                None => Unreachable::Port,
+            },
+            Destination::Many => return self.ground.counters.udp_dropped += 1,
+            Destination::Nobody => Unreachable::Port,
+            Destination::NoHost => Unreachable::Host,
+        };
+        let len = data.len();
+        ground
+            .host
+            .refuse(ground.now, Refused::Datagram { local, remote, len }, why);
+    }
+
+    fn on_echo(&mut self, echo: Echo) {
+        let ground = &mut self.ground;
+        ground.counters.echo_requests += 1;
+        let at = SocketAddr::new(echo.local, 0);
+        let why = match destination(&ground.config, &self.doors, &mut self.dns, Protocol::Udp, at) {
+            Destination::Outside => return self.pings.on_echo(ground, echo),
+            Destination::Many => return,
+            Destination::NoHost => Unreachable::Host,
+            Destination::Services | Destination::Names | Destination::Nobody => Unreachable::Prohibited,
+        };
+        let what = Refused::Echo {
+            local: echo.local,
+            remote: echo.remote,
+            ident: echo.ident,
+            sequence: echo.sequence,
+        };
+        ground.host.refuse(ground.now, what, why);
+    }
+
+    fn send_datagram(&mut self, local: SocketAddr, remote: SocketAddr, data: Bytes) {
+        let outgoing = Outgoing {
+            data,
+            ..Outgoing::default()
+        };
+        if self
+            .ground
+            .host
+            .send_datagram(self.ground.now, local, remote, outgoing)
+            .is_err()
+        {
+            self.ground.counters.udp_dropped += 1;
+        }
+    }
+}
+
+/// Where something sent to `to` belongs.
+fn destination(
+    config: &GatewayConfig,
+    doors: &Doors,
+    dns: &mut Dns,
+    protocol: Protocol,
+    to: SocketAddr,
+) -> Destination {
+    let address = to.ip();
+    let many = match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.octets() == [10, 0, 2, 255],
+        IpAddr::V6(v6) => v6.is_multicast(),
+    };
+    if many {
+        Destination::Many
+    } else if dns.is_listed(to) {
+        Destination::Names
+    } else if addresses::is_gateway(address) {
+        Destination::Services
+    } else if addresses::is_names(address) {
+        if to.port() == names::PORT {
+            Destination::Names
+        } else {
+            Destination::Nobody
+        }
+    } else if addresses::is_inside(address) {
+        Destination::NoHost
+    } else if address.is_loopback() && (!config.host_loopback || doors.leads_back(protocol, to)) {
+        Destination::Nobody
+    } else {
+        Destination::Outside
     }
 }
 

@@ -331,11 +331,9 @@ impl Relays {
                 }
             },
             (Stage::Open, _) => self.pump(ground, key),
-            (Stage::Entering, Some(fd)) if ready.error => {
-                // The client is gone before the program answered.
-                if kernel::take_error(fd).is_err() {
-                    self.finish(ground, key, FlowState::Reset, Close::Reset);
-                }
+            // The client is gone before the program answered.
+            (Stage::Entering, Some(fd)) if ready.error && kernel::take_error(fd).is_err() => {
+                self.finish(ground, key, FlowState::Reset, Close::Reset);
             }
             _ => {}
         }

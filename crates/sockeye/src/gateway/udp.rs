@@ -64,7 +64,11 @@ impl Talk {
 
     /// How long it may stay silent.
     fn patience(&self) -> Duration {
-        if self.datagrams.0 > 1 && self.datagrams.1 > 1 { IDLE_CONVERSATION } else { IDLE }
+        if self.datagrams.0 > 1 && self.datagrams.1 > 1 {
+            IDLE_CONVERSATION
+        } else {
+            IDLE
+        }
     }
 
     fn flow(&self, ground: &Ground, direction: Direction, inside: SocketAddr, outside: SocketAddr) -> Flow {
@@ -134,7 +138,11 @@ impl Mappings {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        if self.unfinished.is_empty() { self.next_sweep } else { Some(Instant::ZERO) }
+        if self.unfinished.is_empty() {
+            self.next_sweep
+        } else {
+            Some(Instant::ZERO)
+        }
     }
 
     pub(super) fn handle_timeout(&mut self, ground: &mut Ground) {
@@ -149,12 +157,22 @@ impl Mappings {
     fn sweep(&mut self, ground: &mut Ground) {
         let now = ground.now;
         let idle = |mapping: &Mapping| now.since(mapping.last) >= mapping.patience();
-        let old: Vec<Key> = self.mappings.iter().filter(|(_, mapping)| idle(mapping)).map(|(key, _)| key).collect();
+        let old: Vec<Key> = self
+            .mappings
+            .iter()
+            .filter(|(_, mapping)| idle(mapping))
+            .map(|(key, _)| key)
+            .collect();
         for key in old {
             self.remove(ground, key);
         }
         let gone = |guest: &Guest| now.since(guest.last) >= guest.talk.patience();
-        let old: Vec<SocketAddr> = self.guests.iter().filter(|(_, guest)| gone(guest)).map(|(at, _)| *at).collect();
+        let old: Vec<SocketAddr> = self
+            .guests
+            .iter()
+            .filter(|(_, guest)| gone(guest))
+            .map(|(at, _)| *at)
+            .collect();
         for at in old {
             self.remove_guest(ground, at);
         }
@@ -163,7 +181,9 @@ impl Mappings {
     }
 
     fn remove(&mut self, ground: &mut Ground, key: Key) {
-        let Some(mapping) = self.mappings.remove(key) else { return };
+        let Some(mapping) = self.mappings.remove(key) else {
+            return;
+        };
         self.by_inside.remove(&mapping.inside);
         for (peer, talk) in &mapping.peers {
             let flow = talk.flow(ground, Direction::Out, mapping.inside, *peer);
@@ -197,7 +217,9 @@ impl Mappings {
                 }
             },
         };
-        let Some(mapping) = self.mappings.get_mut(key) else { return };
+        let Some(mapping) = self.mappings.get_mut(key) else {
+            return;
+        };
         mapping.last = ground.now;
         let mut result = send(&mapping.fd, data, outside);
         if result.is_err() {
@@ -224,7 +246,11 @@ impl Mappings {
 
     fn open(&mut self, ground: &mut Ground, inside: SocketAddr) -> Result<Key, Errno> {
         if self.mappings.len() >= ground.config.limits.udp
-            && let Some(oldest) = self.mappings.iter().min_by_key(|(_, mapping)| mapping.last).map(|(key, _)| key)
+            && let Some(oldest) = self
+                .mappings
+                .iter()
+                .min_by_key(|(_, mapping)| mapping.last)
+                .map(|(key, _)| key)
         {
             ground.counters.udp_limit += 1;
             self.remove(ground, oldest);
@@ -261,7 +287,9 @@ impl Mappings {
     }
 
     fn receive(&mut self, ground: &mut Ground, key: Key) {
-        let Some(mapping) = self.mappings.get_mut(key) else { return };
+        let Some(mapping) = self.mappings.get_mut(key) else {
+            return;
+        };
         let mut errors = 0;
         for _ in 0..BATCHES {
             match self.inbox.receive(&mapping.fd) {
@@ -298,7 +326,9 @@ impl Mappings {
             return;
         }
         for index in 0..Inbox::MANY {
-            let Some((data, from)) = self.inbox.datagrams().nth(index) else { return };
+            let Some((data, from)) = self.inbox.datagrams().nth(index) else {
+                return;
+            };
             let Some(client) = from else { continue };
             let data = ground.host.pool().copy_from_slice(data);
             let Some((at, inside)) = self.guest(ground, doors, key, door, client) else {
@@ -329,11 +359,17 @@ impl Mappings {
         }
         if self.guests.len() >= ground.config.limits.udp {
             ground.counters.udp_limit += 1;
-            let oldest = self.guests.iter().min_by_key(|(_, guest)| guest.last).map(|(at, _)| *at)?;
+            let oldest = self
+                .guests
+                .iter()
+                .min_by_key(|(_, guest)| guest.last)
+                .map(|(at, _)| *at)?;
             self.remove_guest(ground, oldest);
         }
         let ports = (0..64_u16).map(|step| wanted.port().wrapping_add(step * 997).max(1));
-        let at = ports.map(|port| SocketAddr::new(wanted.ip(), port)).find(|at| !self.guests.contains_key(at))?;
+        let at = ports
+            .map(|port| SocketAddr::new(wanted.ip(), port))
+            .find(|at| !self.guests.contains_key(at))?;
         let guest = Guest {
             door: key,
             client,
@@ -348,11 +384,24 @@ impl Mappings {
     }
 
     /// Sends a datagram of the program to a client of a published port, when it is for one.
-    pub(super) fn on_reply(&mut self, ground: &mut Ground, doors: &Doors, from: SocketAddr, to: SocketAddr, data: &Bytes) -> bool {
-        let Some(guest) = self.guests.get_mut(&to).filter(|guest| guest.inside.port() == from.port()) else {
+    pub(super) fn on_reply(
+        &mut self,
+        ground: &mut Ground,
+        doors: &Doors,
+        from: SocketAddr,
+        to: SocketAddr,
+        data: &Bytes,
+    ) -> bool {
+        let Some(guest) = self
+            .guests
+            .get_mut(&to)
+            .filter(|guest| guest.inside.port() == from.port())
+        else {
             return false;
         };
-        let Some(door) = doors.get(guest.door) else { return false };
+        let Some(door) = doors.get(guest.door) else {
+            return false;
+        };
         guest.last = ground.now;
         match send(&door.fd, data, guest.client).or_else(|_| send(&door.fd, data, guest.client)) {
             Ok(()) => {
@@ -401,7 +450,9 @@ fn refuse(ground: &mut Ground, inside: SocketAddr, outside: SocketAddr, len: usi
 fn drain_errors(ground: &mut Ground, fd: impl AsFd, inside: SocketAddr) {
     let mut quoted = [0; 2_048];
     for _ in 0..64 {
-        let Ok(Some(error)) = net::take_queued_error(&fd, &mut quoted) else { return };
+        let Ok(Some(error)) = net::take_queued_error(&fd, &mut quoted) else {
+            return;
+        };
         let Some(to) = error.to else { continue };
         if error.origin != Origin::Other {
             refuse(ground, inside, to, error.len, queued_kind(&error));
@@ -424,10 +475,16 @@ fn path_mtu(to: SocketAddr) -> u32 {
         IpAddr::V4(_) => 576,
         IpAddr::V6(_) => 1_280,
     };
-    let Ok(fd) = kernel::udp(to.ip(), None) else { return least };
+    let Ok(fd) = kernel::udp(to.ip(), None) else {
+        return least;
+    };
     if rustix::net::connect(&fd, &to).is_err() {
         return least;
     }
-    let mtu = if to.is_ipv4() { sockopt::ip_mtu(&fd) } else { sockopt::ipv6_mtu(&fd) };
+    let mtu = if to.is_ipv4() {
+        sockopt::ip_mtu(&fd)
+    } else {
+        sockopt::ipv6_mtu(&fd)
+    };
     mtu.unwrap_or(least)
 }

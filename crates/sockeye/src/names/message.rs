@@ -92,7 +92,11 @@ impl Question {
 
     /// The longest answer over UDP that the asker takes.
     pub fn max_payload(&self) -> usize {
-        let edns = self.message.edns.as_ref().map_or(PLAIN, |edns| edns.max_payload().into());
+        let edns = self
+            .message
+            .edns
+            .as_ref()
+            .map_or(PLAIN, |edns| edns.max_payload().into());
         edns.max(PLAIN)
     }
 
@@ -129,7 +133,10 @@ impl Question {
         reply.metadata.response_code = ResponseCode::ServFail;
         let (code, text) = match failure {
             Failure::NoReachableAuthority => (22_u16, "sockeye: no name server of this machine answered"),
-            Failure::NoServer => (22, "sockeye: this machine lists no name server in resolv.conf, and none answers on 127.0.0.1"),
+            Failure::NoServer => (
+                22,
+                "sockeye: this machine lists no name server in resolv.conf, and none answers on 127.0.0.1",
+            ),
             Failure::Busy => (14, "sockeye: too many name queries at once"),
         };
         if let Some(edns) = &mut reply.edns {

@@ -48,7 +48,9 @@ impl ResolvConf {
     }
 
     fn refresh(&mut self) {
-        let meta = fs::metadata(&self.path).ok().filter(|meta| meta.is_file() && meta.len() <= LONGEST);
+        let meta = fs::metadata(&self.path)
+            .ok()
+            .filter(|meta| meta.is_file() && meta.len() <= LONGEST);
         let stamp = meta.map(|meta| (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()));
         if stamp == self.stamp {
             return;
@@ -70,7 +72,9 @@ fn default_servers() -> Vec<SocketAddr> {
 
 /// The name servers that a resolv.conf lists. Lines that make no sense are passed over, as the C library does.
 pub fn parse(text: &[u8]) -> Vec<SocketAddr> {
-    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| Config::parse(line).ok());
+    let lines = text
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| Config::parse(line).ok());
     let servers = lines.flat_map(|line| line.nameservers);
     servers.map(|server| with_scope(&server)).collect()
 }
@@ -87,7 +91,13 @@ fn with_scope(server: &ScopedIp) -> SocketAddr {
 
 /// The number of an interface, given by number or by name. 0 when there is none.
 fn interface_index(name: &str) -> u32 {
-    let by_name = || fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?.trim().parse().ok();
+    let by_name = || {
+        fs::read_to_string(format!("/sys/class/net/{name}/ifindex"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    };
     let plain = !name.contains('/');
     name.parse().ok().or_else(|| plain.then(by_name).flatten()).unwrap_or(0)
 }
@@ -116,12 +126,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("resolv.conf");
         let mut live = ResolvConf::new(path.clone());
-        assert_eq!((live.servers().to_vec(), live.lists_any()), (addresses(&["127.0.0.1:53"]), false));
+        assert_eq!(
+            (live.servers().to_vec(), live.lists_any()),
+            (addresses(&["127.0.0.1:53"]), false)
+        );
         fs::write(&path, "nameserver 192.0.2.1\n").unwrap();
-        assert_eq!((live.servers().to_vec(), live.lists_any()), (addresses(&["192.0.2.1:53"]), true));
+        assert_eq!(
+            (live.servers().to_vec(), live.lists_any()),
+            (addresses(&["192.0.2.1:53"]), true)
+        );
         fs::write(&path, "nameserver 192.0.2.22\n").unwrap();
         assert_eq!(live.servers(), addresses(&["192.0.2.22:53"]));
         fs::remove_file(&path).unwrap();
-        assert_eq!((live.servers().to_vec(), live.lists_any()), (addresses(&["127.0.0.1:53"]), false));
+        assert_eq!(
+            (live.servers().to_vec(), live.lists_any()),
+            (addresses(&["127.0.0.1:53"]), false)
+        );
     }
 }

@@ -68,7 +68,12 @@ impl Zone {
 
     /// All addresses of a name we know.
     fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let given: Vec<IpAddr> = self.hosts.iter().filter(|(host, _)| host == name).map(|(_, at)| *at).collect();
+        let given: Vec<IpAddr> = self
+            .hosts
+            .iter()
+            .filter(|(host, _)| host == name)
+            .map(|(_, at)| *at)
+            .collect();
         if !given.is_empty() {
             return Some(given);
         }
@@ -86,14 +91,23 @@ impl Zone {
             IpAddr::V6(_) => self.ipv6 && matches!(kind, RecordType::AAAA | RecordType::ANY),
         };
         let picked: Vec<IpAddr> = addresses.iter().filter(fits).copied().collect();
-        if picked.is_empty() { Known::Nothing } else { Known::Addresses(picked) }
+        if picked.is_empty() {
+            Known::Nothing
+        } else {
+            Known::Addresses(picked)
+        }
     }
 
     fn reverse(&self, name: &Name, kind: RecordType) -> Option<Known> {
         let network = name.parse_arpa_name().ok()?;
         let address = network.addr();
         let whole = network.prefix_len() == network.max_prefix_len();
-        let given = || self.hosts.iter().find(|(_, at)| *at == address).map(|(host, _)| host.clone());
+        let given = || {
+            self.hosts
+                .iter()
+                .find(|(_, at)| *at == address)
+                .map(|(host, _)| host.clone())
+        };
         let own = || HOSTS.iter().find(|(_, v4, v6)| address == *v4 || address == *v6);
         let ours = || own().map(|(host, ..)| format!("{host}.{DOMAIN}"));
         let local = || (address.is_loopback() && whole).then(|| "localhost".to_owned());
@@ -109,7 +123,8 @@ impl Zone {
 
 /// True for `domain` and all names below it.
 fn within(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+    name.strip_suffix(domain)
+        .is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -124,7 +139,11 @@ mod tests {
             ("both.example".to_owned(), "2001:db8::8".parse().unwrap()),
         ];
         let (all, only4) = (Zone::new(true, true, &hosts), Zone::new(true, false, &hosts));
-        let at = |list: &[&str]| Some(Known::Addresses(list.iter().map(|text| text.parse().unwrap()).collect()));
+        let at = |list: &[&str]| {
+            Some(Known::Addresses(
+                list.iter().map(|text| text.parse().unwrap()).collect(),
+            ))
+        };
         let to = |name: &str| Some(Known::Pointer(name.to_owned()));
         let (nothing, no_such) = (Some(Known::Nothing), Some(Known::NoSuchName));
         let hello6 = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.";

@@ -38,7 +38,10 @@ fn our_answers_echo_the_question() {
     assert_eq!(addresses(&reply), ["10.0.2.2".parse::<IpAddr>().unwrap()]);
     assert!(read.edns.is_some());
     let none = Message::from_vec(&question.answer(&Known::NoSuchName)).unwrap();
-    assert_eq!((none.metadata.response_code, none.authorities.len()), (ResponseCode::NXDomain, 1));
+    assert_eq!(
+        (none.metadata.response_code, none.authorities.len()),
+        (ResponseCode::NXDomain, 1)
+    );
 }
 
 #[test]
@@ -47,7 +50,8 @@ fn failures_say_why_to_those_who_can_read_it() {
         let question = Question::parse(&query("example.com.", RecordType::A, edns)).unwrap();
         let reply = Message::from_vec(&question.fail(Failure::NoServer)).unwrap();
         assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-        let extended = |edns: &Edns| matches!(edns.option(15.into()), Some(EdnsOption::Unknown(15, text)) if text[..2] == [0, 22]);
+        let extended =
+            |edns: &Edns| matches!(edns.option(15.into()), Some(EdnsOption::Unknown(15, text)) if text[..2] == [0, 22]);
         assert_eq!(reply.edns.as_ref().map(extended), options);
     }
 }
