@@ -1,0 +1,188 @@
+//! What an acknowledgement means to the sender: bytes leave the send rope, the window moves, the round trip is measured, losses show.
+//!
+//! Spec: RFC 9293 §3.10.7.4 fifth check, RFC 2018 §5 and RFC 2883 (SACK in), RFC 6298 §3 and RFC 7323 §4.1 (samples), RFC 5681 §2 (duplicates).
+
+use super::congestion::AckSample;
+use super::input::{Cx, Segment};
+use super::recovery::{self, AckEvent, Phase};
+use super::sent::Delivered;
+use super::seq::SeqNumber;
+use super::tcb::{Bits, Flow, Tcb};
+use super::timers;
+use crate::time::Duration;
+use crate::wire::tcp::Flags;
+
+/// Takes in the acknowledgement of an acceptable segment: `snd_una <= SEG.ACK <= snd_nxt`.
+pub(super) fn acknowledge(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
+    let window_moved = update_window(tcb, seg);
+    if tcb.flow.is_none() && seg.ack == tcb.snd_una {
+        // Nothing outstanding and nothing kept: only the window can be news.
+        if window_moved && tcb.unsent() > 0 {
+            tcb.backoff = 0;
+        }
+        return;
+    }
+    let settings = cx.settings;
+    let _ = tcb.flow(cx.now, settings);
+    let Some(mut flow) = tcb.flow.take() else { return };
+    take_in(tcb, &mut flow, cx, seg, window_moved);
+    tcb.flow = Some(flow);
+}
+
+fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, window_moved: bool) {
+    let now = cx.now;
+    let prior_una = tcb.snd_una;
+    let prior_flight = flow.recovery.pipe(&flow.sent);
+    let mut told = Delivered::default();
+    let advanced = prior_una.before(seg.ack);
+    if advanced {
+        flow.sent.acknowledge(seg.ack, &mut told);
+        drop_acknowledged(tcb, seg.ack);
+        (tcb.backoff, tcb.retries) = (0, 0);
+        flow.timeouts_since = None;
+    }
+    let dsacked = if tcb.bits.has(Bits::SACK) { take_sacks(tcb, flow, seg, &mut told) } else { 0 };
+    let echo = if tcb.bits.has(Bits::TIMESTAMPS) { seg.options.timestamps.map(|ts| ts.echo).filter(|echo| *echo != 0) } else { None };
+    let rtt = sample_rtt(tcb, cx, &told, advanced, echo);
+    measure_rate(flow, cx, &told);
+    let duplicate = !advanced
+        && seg.len == 0
+        && !seg.flags.has(Flags::FIN)
+        && !window_moved
+        && seg.ack == tcb.snd_una
+        && tcb.snd_una != tcb.snd_nxt;
+    let event = AckEvent { now, advanced, duplicate, dsacked, echo, prior_flight };
+    let round_start = advanced && flow.round_end.at_or_before(tcb.snd_una);
+    if round_start {
+        flow.round_end = tcb.snd_nxt;
+    }
+    let phase = flow.recovery.phase;
+    recovery::on_ack(tcb, flow, &event, &told, cx.counters);
+    if phase != Phase::Recovery && flow.recovery.phase != Phase::Recovery && told.bytes > 0 {
+        let in_slow_start = tcb.cwnd < tcb.ssthresh;
+        let cwnd_limited = tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * flow.max_in_flight.max(prior_flight));
+        let srtt = tcb.rtt.srtt().unwrap_or(Duration::ZERO);
+        let sample = AckSample { now, acked: told.bytes, rtt, srtt, round_start, cwnd_limited };
+        let mut window = tcb.window();
+        flow.congestion.on_ack(&sample, &mut window);
+        tcb.set_window(window);
+    }
+    if round_start {
+        flow.max_in_flight = 0;
+        tcb.bits.clear(Bits::CWND_LIMITED);
+    }
+    if advanced || told.bytes > 0 {
+        timers::rearm(tcb, flow, now, cx.settings);
+    }
+    grow_send_limit(tcb, cx);
+    if advanced && tcb.bits.has(Bits::WANTS_ROOM) && tcb.queued() < tcb.snd_limit as usize * 2 / 3 {
+        tcb.bits.clear(Bits::WANTS_ROOM);
+        tcb.tell();
+    }
+}
+
+/// RFC 9293 §3.10.7.4: the window is taken from the newest segment only. Returns whether it changed.
+fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
+    let newer = tcb.snd_wl1.before(seg.seq) || (tcb.snd_wl1 == seg.seq && tcb.snd_wl2.at_or_before(seg.ack));
+    if !newer {
+        return false;
+    }
+    (tcb.snd_wl1, tcb.snd_wl2) = (seg.seq, seg.ack);
+    let window = u32::from(seg.window) << tcb.snd_wscale;
+    let changed = window != tcb.snd_wnd;
+    tcb.snd_wnd = window;
+    tcb.max_wnd = tcb.max_wnd.max(window);
+    changed
+}
+
+/// Moves `snd_una`, and drops the bytes before it from the send rope. A FIN takes a sequence number and no byte.
+fn drop_acknowledged(tcb: &mut Tcb, ack: SeqNumber) {
+    let fin = u32::from(tcb.bits.has(Bits::FIN_SENT) && ack == tcb.snd_nxt && tcb.tx_end().before(ack));
+    let bytes = ack.after(tcb.snd_una) - fin;
+    if let Some(tx) = &mut tcb.tx {
+        tx.drop_front(bytes as usize);
+        if tx.is_empty() {
+            tcb.tx = None;
+        }
+    }
+    tcb.bytes_acked += u64::from(bytes);
+    tcb.snd_una = ack;
+}
+
+/// True once our FIN is acknowledged.
+pub(super) fn fin_acknowledged(tcb: &Tcb) -> bool {
+    tcb.bits.has(Bits::FIN_SENT) && tcb.snd_una == tcb.snd_nxt
+}
+
+/// Marks what SACK blocks report. Returns how many bytes a duplicate report (RFC 2883 §5) covers.
+fn take_sacks(tcb: &Tcb, flow: &mut Flow, seg: &Segment, told: &mut Delivered) -> u32 {
+    let blocks = seg.options.sack.as_slice();
+    let mut dsacked = 0;
+    for (index, (left, right)) in blocks.iter().map(|(l, r)| (SeqNumber(*l), SeqNumber(*r))).enumerate() {
+        if !left.before(right) {
+            continue;
+        }
+        if index == 0 {
+            let below = right.at_or_before(seg.ack);
+            let inside = blocks
+                .get(1)
+                .is_some_and(|(l, r)| SeqNumber(*l).at_or_before(left) && right.at_or_before(SeqNumber(*r)));
+            if below || inside {
+                // Only of what we could have sent: within one window before the acknowledgement.
+                if right.after(left) <= tcb.max_wnd.max(65_535) {
+                    dsacked = right.after(left);
+                }
+                if below {
+                    continue;
+                }
+            }
+        }
+        // RFC 5961's spirit for SACK: only what is outstanding counts.
+        if tcb.snd_una.at_or_before(left) && right.at_or_before(tcb.snd_nxt) && tcb.snd_una.before(right) {
+            flow.sent.sack(left, right, told);
+        }
+    }
+    dsacked
+}
+
+/// A round-trip sample: from a run sent just once, else from the timestamp echoed. RFC 6298 §3, RFC 7323 §4.1.
+fn sample_rtt(tcb: &mut Tcb, cx: &Cx<'_>, told: &Delivered, advanced: bool, echo: Option<u32>) -> Option<Duration> {
+    let rtt = match told.rtt_from {
+        Some(at) => cx.now.since(at),
+        None if advanced => {
+            let ms = tcb.ts_value(cx.now).wrapping_sub(echo?);
+            // An echo from the future, or of long ago, is not ours.
+            if ms > 1_000_000 {
+                return None;
+            }
+            Duration::from_millis(u64::from(ms))
+        }
+        None => return None,
+    };
+    tcb.rtt.sample(rtt);
+    Some(rtt)
+}
+
+/// Bytes delivered over the time since the newest of them was sent: how fast the path takes our data.
+fn measure_rate(flow: &mut Flow, cx: &Cx<'_>, told: &Delivered) {
+    if told.bytes == 0 {
+        return;
+    }
+    flow.delivered += u64::from(told.bytes);
+    flow.delivered_at = cx.now;
+    if let Some(newest) = &told.newest {
+        let interval = cx.now.since(newest.delivered_at).as_nanos();
+        if interval > 0 {
+            let bytes = u128::from(flow.delivered - newest.delivered);
+            flow.rate = u64::try_from(bytes * 1_000_000_000 / interval).unwrap_or(u64::MAX);
+        }
+    }
+}
+
+/// The send buffer follows the congestion window: twice that, so that the next window is at hand.
+fn grow_send_limit(tcb: &mut Tcb, cx: &Cx<'_>) {
+    if tcb.options.as_ref().is_none_or(|o| o.send_buffer.is_none()) {
+        let wanted = tcb.cwnd.saturating_mul(2).saturating_add(65_536).min(cx.settings.tcp_wmem[2]);
+        tcb.snd_limit = tcb.snd_limit.max(wanted);
+    }
+}

@@ -1,0 +1,68 @@
+//! TCP: one connection and all that belongs to it. `host` owns the connections; nothing here knows a link, an address table or a clock.
+//!
+//! The life of a segment, in reading order:
+//!
+//! | file | holds | specification |
+//! |---|---|---|
+//! | `seq` | arithmetic on sequence numbers | RFC 9293 §3.4 |
+//! | `options` | what the SYNs agreed; timestamps clock | RFC 7323, 2018, 9293 §3.7.1 |
+//! | `tcb` | one connection's state | RFC 9293 §3.3 |
+//! | `open` | opening, actively, passively, simultaneously; initial sequence numbers | §3.5, RFC 6528 |
+//! | `listen` | SYN queue, accept queue | RFC 4987 |
+//! | `cookie` | opening without memory | RFC 4987 §3.6 |
+//! | `input` | SEGMENT ARRIVES, in the RFC's order | §3.10.7 |
+//! | `ack` | what an acknowledgement means to the sender | RFC 5681, 7323 |
+//! | `delayed_ack` | when we acknowledge | §3.8.6.3 |
+//! | `sent` | every byte sent and not acknowledged | RFC 2018, 6675 |
+//! | `recovery` | what is lost | RFC 5681, 6582, 8985 |
+//! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 6937, 8312 |
+//! | `assembler` | bytes out of order | §3.10.7.4 |
+//! | `window` | what we offer to receive | §3.8.6 |
+//! | `output` | what may be sent now | §3.7, §3.8 |
+//! | `timers` | what falls due | RFC 6298, 8985 |
+//! | `close` | FIN, half close, reset | §3.6 |
+//! | `time_wait` | the memory of a closed connection | §3.6.1 |
+//! | `limits` | answers that an attacker could ask for too often | RFC 5961 |
+//! | `info` | a snapshot for the curious | tcp(7) |
+//! | `check` | what must always hold | |
+
+mod ack;
+mod assembler;
+mod check;
+mod close;
+mod congestion;
+mod cookie;
+mod delayed_ack;
+mod info;
+mod input;
+mod limits;
+mod listen;
+mod open;
+mod options;
+mod output;
+mod prr;
+mod recovery;
+mod rtt;
+mod sent;
+mod seq;
+mod tcb;
+mod time_wait;
+mod timers;
+mod user;
+mod window;
+
+pub use check::Broken;
+pub(crate) use check::check;
+pub(crate) use cookie::{redeem, stamp};
+pub(crate) use input::{Cx, Reply, Segment, segment_arrives};
+pub(crate) use limits::Limits;
+pub(crate) use listen::{HalfOpen, Listener, SynReceived};
+pub(crate) use open::{SynFacts, TcpKeys, answer, connect, refuse_segment};
+pub(crate) use output::next as next_packet;
+pub(crate) use seq::SeqNumber;
+pub(crate) use tcb::{Bits, Tcb};
+pub(crate) use time_wait::{Straggler, TimeWait};
+pub(crate) use timers::on_deadline;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! What may this connection send now? One packet an answer, until there is nothing more.
+//!
+//! In order: a SYN; what was lost; new data, within both windows; a probe; FIN; an acknowledgement that is owed. Spec: RFC 9293 §3.7.4 (Nagle),
+//! §3.8.6.2.1 (sender's silly window avoidance), §3.8.6.1 (probes), §3.10.2; RFC 5681 §3 (windows), RFC 8985 §7.3 (tail loss probe).
+
+use super::input::Cx;
+use super::recovery::Phase;
+use super::sent::{Fate, Sent};
+use super::seq::SeqNumber;
+use super::tcb::{Bits, Flow, Rexmit, Tcb, millis};
+use super::timers;
+use crate::packet::{Csum, Gso, Mark, Packet};
+use crate::socket::{Limited, State};
+use crate::wire::tcp::{Flags, Header, MAX_OPTIONS, Options, SackBlocks, build};
+
+/// Payload of one super-segment at most: an IPv4 packet of 65,535 bytes less all headers.
+const MAX_BURST: u32 = 65_535 - 60 - 60;
+
+/// The next packet this connection has to send, TCP header and payload; `None` when there is nothing more for now.
+pub(crate) fn next(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
+    match tcb.state {
+        State::Closed | State::Listen | State::TimeWait => acknowledgement(tcb, cx),
+        State::SynSent => syn(tcb, cx, Flags::SYN, false),
+        State::SynReceived => syn(tcb, cx, Flags::SYN.and(Flags::ACK), true),
+        _ => {
+            let Some(mut flow) = tcb.flow.take() else { return without_flow(tcb, cx) };
+            let packet = retransmission(tcb, &mut flow, cx).or_else(|| new_data(tcb, &mut flow, cx)).or_else(|| tail_probe(tcb, &mut flow, cx));
+            tcb.flow = Some(flow);
+            packet.or_else(|| probe(tcb, cx)).or_else(|| acknowledgement(tcb, cx))
+        }
+    }
+}
+
+/// Most calls on a quiet connection end here, without the flow state being made.
+fn without_flow(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
+    if tcb.unsent() > 0 || (tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT)) {
+        let _ = tcb.flow(cx.now, cx.settings);
+        return next(tcb, cx);
+    }
+    probe(tcb, cx).or_else(|| acknowledgement(tcb, cx))
+}
+
+fn syn(tcb: &mut Tcb, cx: &mut Cx<'_>, flags: Flags, answer: bool) -> Option<Packet> {
+    if !tcb.bits.take(Bits::ACK_NOW) {
+        return None;
+    }
+    if tcb.state == State::SynSent {
+        tcb.rcv_edge = tcb.rcv_nxt + tcb.rcv_limit.min(u32::from(u16::MAX));
+    }
+    let header = Header {
+        seq: tcb.iss.0,
+        ack: if answer { tcb.rcv_nxt.0 } else { 0 },
+        flags,
+        window: tcb.rcv_edge.after(tcb.rcv_nxt).min(u32::from(u16::MAX)) as u16,
+        ..Header::default()
+    };
+    let options = tcb.syn_options(answer, cx.now, cx.settings);
+    let mut packet = segment(tcb, cx, header, &options, Packet::default());
+    if tcb.retries > 0 {
+        packet.meta.mark.add(Mark::RETRANSMISSION);
+        cx.counters.tcp_retrans_segs += 1;
+    }
+    Some(packet)
+}
+
+/// The first of what is lost, as much as the congestion window lets go.
+fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
+    let run = *flow.sent.next_lost()?;
+    let pipe = flow.recovery.pipe(&flow.sent);
+    let wnd_end = tcb.snd_una + tcb.snd_wnd;
+    // The head may go out even into a closed window: it is the probe. RFC 9293 §3.8.6.1.
+    if wnd_end.at_or_before(run.start) && run.start != tcb.snd_una {
+        return None;
+    }
+    let (unit, options) = full_segment(tcb, flow, cx);
+    let room = tcb.cwnd.saturating_sub(pipe);
+    if room < unit.min(run.len) && pipe > 0 {
+        limited(flow, cx, Limited::CongestionWindow);
+        return None;
+    }
+    let in_window = wnd_end.since(run.start).max(unit as i32) as u32;
+    let len = whole_units(run.len.min(in_window).min(room.max(unit)).min(MAX_BURST), unit, run.len);
+    Some(send_again(tcb, flow, cx, run.start, len, unit, &options))
+}
+
+/// Sends `[seq, seq + len)` again.
+fn send_again(
+    tcb: &mut Tcb,
+    flow: &mut Flow,
+    cx: &mut Cx<'_>,
+    seq: SeqNumber,
+    len: u32,
+    unit: u32,
+    options: &Options,
+) -> Packet {
+    let segments = len.div_ceil(unit.max(1));
+    let ts = tcb.bits.has(Bits::TIMESTAMPS).then(|| tcb.ts_value(cx.now));
+    flow.sent.resend(seq, len, cx.now, flow.delivered, flow.delivered_at);
+    flow.recovery.on_resent(len, ts);
+    flow.recovery.prr.on_sent(len);
+    tcb.segs_resent = tcb.segs_resent.wrapping_add(segments);
+    cx.counters.tcp_retrans_segs += u64::from(segments);
+    tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
+    let mut packet = data_segment(tcb, cx, seq, len, unit, options);
+    packet.meta.mark.add(Mark::RETRANSMISSION);
+    timers::rearm(tcb, flow, cx.now, cx.settings);
+    packet
+}
+
+/// New data and FIN.
+fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
+    let unsent = tcb.unsent();
+    let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT);
+    if unsent == 0 && !fin {
+        limited(flow, cx, Limited::Application);
+        return None;
+    }
+    let pipe = flow.recovery.pipe(&flow.sent);
+    let (unit, options) = full_segment(tcb, flow, cx);
+    let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    let cwnd_room = tcb.cwnd.saturating_sub(pipe);
+    let len = match how_much(tcb, unit, unsent, fin, wnd_room, cwnd_room, pipe) {
+        Ok(len) => len,
+        Err(reason) => {
+            if reason == Limited::CongestionWindow {
+                tcb.bits.set(Bits::CWND_LIMITED);
+            }
+            limited(flow, cx, reason);
+            wait_for_window(tcb, cx);
+            return None;
+        }
+    };
+    tcb.bits.clear(Bits::UNCORK);
+    let with_fin = fin && len == unsent;
+    Some(send_new(tcb, flow, cx, len, with_fin, unit, &options))
+}
+
+/// How many new bytes may leave now; 0 is FIN alone.
+fn how_much(tcb: &Tcb, unit: u32, unsent: u32, fin: bool, wnd_room: u32, cwnd_room: u32, pipe: u32) -> Result<u32, Limited> {
+    if unsent == 0 {
+        return Ok(0);
+    }
+    let most = unsent.min(wnd_room).min(MAX_BURST);
+    // The congestion window counts whole segments: a last short one waits unless it fits, or nothing is out.
+    let most = if cwnd_room < most {
+        if cwnd_room < unit && pipe > 0 {
+            return Err(Limited::CongestionWindow);
+        }
+        cwnd_room.max(unit).min(most)
+    } else {
+        most
+    };
+    let whole = most / unit * unit;
+    if most < unsent {
+        // More is waiting: full segments only, unless the window is so small that half of its largest size must do. RFC 9293 §3.8.6.2.1.
+        if whole > 0 {
+            return Ok(whole);
+        }
+        if most > 0 && (most >= tcb.max_wnd / 2 || tcb.bits.has(Bits::UNCORK)) {
+            return Ok(most);
+        }
+        return Err(Limited::ReceiveWindow);
+    }
+    let tail = most - whole;
+    if tail == 0 || fin || !must_wait(tcb) {
+        return Ok(most);
+    }
+    if whole > 0 { Ok(whole) } else { Err(Limited::Application) }
+}
+
+/// Does the last short segment wait for more? Nagle: while an earlier short one is not acknowledged (RFC 9293 §3.7.4, in Minshall's form, so that
+/// a large write is not held up by its own tail). Cork: until it is out.
+fn must_wait(tcb: &Tcb) -> bool {
+    let options = tcb.opt();
+    if options.cork {
+        return !tcb.bits.has(Bits::UNCORK);
+    }
+    !options.nodelay && tcb.snd_una.before(tcb.snd_small) && tcb.snd_small.at_or_before(tcb.snd_nxt)
+}
+
+fn send_new(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, len: u32, fin: bool, unit: u32, options: &Options) -> Packet {
+    let seq = tcb.snd_nxt;
+    let seg_len = len + u32::from(fin);
+    if flow.sent.is_empty() {
+        // A new flight: the rate is measured from here.
+        flow.delivered_at = cx.now;
+    }
+    if fin {
+        tcb.bits.set(Bits::FIN_SENT);
+        let next = if tcb.state == State::CloseWait { State::LastAck } else { State::FinWait1 };
+        tcb.enter(next);
+    }
+    flow.sent.push(Sent {
+        start: seq,
+        len: seg_len,
+        fate: Fate::Flying,
+        resent: false,
+        at: cx.now,
+        delivered: flow.delivered,
+        delivered_at: flow.delivered_at,
+    });
+    tcb.snd_nxt += seg_len;
+    if len % unit != 0 {
+        tcb.snd_small = tcb.snd_nxt;
+    }
+    tcb.last_tx = millis(cx.now);
+    if flow.recovery.phase == Phase::Recovery {
+        flow.recovery.prr.on_sent(seg_len);
+    }
+    flow.max_in_flight = flow.max_in_flight.max(flow.recovery.pipe(&flow.sent));
+    let packet = data_segment(tcb, cx, seq, seg_len, unit, options);
+    timers::rearm(tcb, flow, cx.now, cx.settings);
+    packet
+}
+
+/// One more segment to learn the fate of the tail: a new one if there is one, else the last again. RFC 8985 §7.3.
+fn tail_probe(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
+    if !tcb.bits.take(Bits::TAIL_PROBE) || flow.sent.is_empty() {
+        return None;
+    }
+    cx.counters.tcp_loss_probes += 1;
+    let (unit, options) = full_segment(tcb, flow, cx);
+    let unsent = tcb.unsent();
+    let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    if unsent > 0 && wnd_room >= unit.min(unsent) {
+        let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT) && unsent <= unit;
+        let packet = send_new(tcb, flow, cx, unit.min(unsent), fin, unit, &options);
+        flow.recovery.on_tail_probe_sent(tcb.snd_nxt, false);
+        timers::rearm(tcb, flow, cx.now, cx.settings);
+        return Some(packet);
+    }
+    let last = *flow.sent.runs().rev().find(|run| run.fate == Fate::Flying)?;
+    let len = last.len.min(unit);
+    let packet = send_again(tcb, flow, cx, last.end() - len, len, unit, &options);
+    flow.recovery.on_tail_probe_sent(tcb.snd_nxt, true);
+    timers::rearm(tcb, flow, cx.now, cx.settings);
+    Some(packet)
+}
+
+/// A segment the remote has to answer: for a closed window, or to see whether it is still there. It lies just before the window, so that it
+/// carries no byte that might be refused. RFC 9293 §3.8.4 and §3.8.6.1.
+fn probe(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
+    if !tcb.bits.take(Bits::PROBE) {
+        return None;
+    }
+    let header = Header { seq: (tcb.snd_una - 1).0, ..ack_header(tcb) };
+    let options = tcb.segment_options(cx.now);
+    Some(segment(tcb, cx, header, &options, Packet::default()))
+}
+
+/// A segment that only acknowledges, when that is owed now.
+fn acknowledgement(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
+    if !tcb.bits.has(Bits::ACK_NOW) {
+        return None;
+    }
+    let mut options = tcb.segment_options(cx.now);
+    options.sack = sacks(tcb, &options);
+    let header = ack_header(tcb);
+    let packet = segment(tcb, cx, header, &options, Packet::default());
+    tcb.on_acked(false);
+    Some(packet)
+}
+
+fn ack_header(tcb: &mut Tcb) -> Header {
+    Header { seq: tcb.snd_nxt.0, ack: tcb.rcv_nxt.0, flags: Flags::ACK, window: tcb.offer_window(), ..Header::default() }
+}
+
+/// SACK blocks to report now, as many as fit beside the other options.
+fn sacks(tcb: &mut Tcb, options: &Options) -> SackBlocks {
+    let room = (MAX_OPTIONS - options.len() - 4) / 8;
+    match tcb.flow.as_deref_mut() {
+        Some(flow) if tcb.bits.has(Bits::SACK) => flow.assembler.sack_blocks(room.min(4)),
+        _ => SackBlocks::default(),
+    }
+}
+
+/// Payload of a full segment now, and its options: what is reported to the remote takes room from the payload. RFC 6691 §3.
+fn full_segment(tcb: &Tcb, flow: &mut Flow, cx: &Cx<'_>) -> (u32, Options) {
+    let mut options = tcb.segment_options(cx.now);
+    let mut unit = u32::from(tcb.mss);
+    if tcb.bits.has(Bits::SACK) && tcb.bits.has(Bits::ACK_NOW) && (!flow.assembler.is_empty() || flow.assembler.has_duplicate()) {
+        options.sack = flow.assembler.sack_blocks(3);
+        let taken = options.len() as u32 - if options.timestamps.is_some() { 12 } else { 0 };
+        unit = unit.saturating_sub(taken).max(1);
+    }
+    (unit, options)
+}
+
+/// `most`, cut to whole segments unless it reaches the end of `available`.
+fn whole_units(most: u32, unit: u32, available: u32) -> u32 {
+    if most >= available { available } else { (most / unit * unit).max(unit.min(available)) }
+}
+
+/// The segment `[seq, seq + len)`, whose last number may be FIN's.
+fn data_segment(tcb: &mut Tcb, cx: &mut Cx<'_>, seq: SeqNumber, len: u32, unit: u32, options: &Options) -> Packet {
+    let tx_end = tcb.tx_end();
+    let fin = tcb.bits.has(Bits::FIN_SENT) && seq + len == tx_end + 1;
+    let bytes = len - u32::from(fin);
+    let mut packet = Packet::default();
+    let at = seq.after(tcb.tx_start());
+    if let Some(tx) = tcb.tx.as_deref_mut() {
+        tx.slice(at as usize, bytes as usize, &mut packet.body);
+    }
+    packet.meta.len = bytes;
+    if bytes > unit {
+        packet.meta.gso = Gso::Tcp { mss: unit as u16 };
+    }
+    let mut header = Header { seq: seq.0, ..ack_header(tcb) };
+    if bytes > 0 && seq + bytes == tx_end {
+        header.flags = header.flags.and(Flags::PSH);
+    }
+    if fin {
+        header.flags = header.flags.and(Flags::FIN);
+    }
+    let packet = segment(tcb, cx, header, options, packet);
+    tcb.on_acked(bytes > 0);
+    packet
+}
+
+/// Puts the TCP header in front of `packet`'s payload.
+fn segment(tcb: &mut Tcb, cx: &mut Cx<'_>, mut header: Header, options: &Options, mut packet: Packet) -> Packet {
+    header.source = tcb.tuple.local().port();
+    header.destination = tcb.tuple.remote().port();
+    build(&mut packet.head, &header, options);
+    packet.meta.csum = Csum::Partial;
+    tcb.segs_out = tcb.segs_out.wrapping_add(packet.wire_packets() as u32);
+    cx.counters.tcp_out_segs += packet.wire_packets() as u64;
+    packet
+}
+
+/// Data waits for a window that is closed or too small, and nothing is out that would bring an answer: probe for it. RFC 9293 §3.8.6.1.
+fn wait_for_window(tcb: &mut Tcb, cx: &Cx<'_>) {
+    if !tcb.has_outstanding() && matches!(tcb.rexmit, Rexmit::Off | Rexmit::Idle) {
+        tcb.rexmit = Rexmit::Persist;
+        tcb.rexmit_at = cx.now + timers::persist_delay(tcb, cx.settings);
+    }
+}
+
+/// Accounts the time since the last change to what limited the sender then.
+fn limited(flow: &mut Flow, cx: &Cx<'_>, by: Limited) {
+    let (since, was) = flow.limited;
+    if was != by {
+        flow.limited_sums[was as usize] += cx.now.since(since).as_nanos() as u64;
+        flow.limited = (cx.now, by);
+    }
+}

@@ -1,0 +1,246 @@
+//! What falls due on a connection, and what happens then. One retransmission timer with several meanings, one for delayed acknowledgements, one slow.
+//!
+//! Spec: RFC 6298 §5, RFC 8985 §7.2 and §8, RFC 9293 §3.8.3 (giving up), §3.8.4 (keepalive), §3.8.6.1 (probing windows), RFC 5482.
+
+use super::input::Cx;
+use super::open::syn_timeout;
+use super::recovery;
+use super::sent::Fate;
+use super::tcb::{Bits, Flow, Rexmit, Tcb, tick, untick};
+use crate::error::SocketError;
+use crate::settings::Settings;
+use crate::socket::State;
+use crate::time::{Duration, Instant};
+
+/// A corked segment leaves after this, full or not. tcp(7), TCP_CORK.
+const CORK_LIMIT: Duration = Duration::from_millis(200);
+
+/// Does whatever is due at `now`.
+pub(crate) fn on_deadline(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    if tcb.delack_at.is_some_and(|at| untick(at) <= cx.now) {
+        tcb.on_ack_delay();
+    }
+    if tcb.slow_at.is_some_and(|at| untick(at) <= cx.now) {
+        tcb.slow_at = None;
+        on_slow_timer(tcb, cx);
+    }
+    if tcb.rexmit != Rexmit::Off && tcb.rexmit_at <= cx.now {
+        let what = std::mem::take(&mut tcb.rexmit);
+        on_rexmit(tcb, cx, what);
+    }
+}
+
+fn on_rexmit(tcb: &mut Tcb, cx: &mut Cx<'_>, what: Rexmit) {
+    match what {
+        Rexmit::Off => {}
+        Rexmit::Timeout if !tcb.is_synchronized() => on_syn_timeout(tcb, cx),
+        Rexmit::Persist => on_persist(tcb, cx),
+        Rexmit::Idle => on_idle(tcb, cx),
+        Rexmit::Timeout | Rexmit::TailProbe | Rexmit::Reorder => {
+            let Some(mut flow) = tcb.flow.take() else { return };
+            match what {
+                Rexmit::TailProbe => {
+                    tcb.bits.set(Bits::TAIL_PROBE);
+                    // Should there be nothing to probe with, the timeout stands.
+                    arm_timeout(tcb, &flow, cx.now, cx.settings);
+                }
+                Rexmit::Reorder => {
+                    recovery::on_reorder_timer(tcb, &mut flow, cx.now, cx.counters);
+                    if tcb.rexmit == Rexmit::Off {
+                        arm_timeout(tcb, &flow, cx.now, cx.settings);
+                    }
+                }
+                _ => {
+                    if gives_up(tcb, &flow, cx) {
+                        let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
+                        tcb.fail(error);
+                        return;
+                    }
+                    flow.timeouts_since = flow.timeouts_since.or(Some(cx.now));
+                    recovery::on_timeout(tcb, &mut flow, cx.now, cx.counters);
+                    tcb.backoff = tcb.backoff.saturating_add(1);
+                    tcb.retries = tcb.retries.saturating_add(1);
+                    tcb.rexmit = Rexmit::Timeout;
+                    tcb.rexmit_at = cx.now + tcb.rtt.backed_off(tcb.backoff, cx.settings);
+                }
+            }
+            tcb.flow = Some(flow);
+        }
+    }
+}
+
+/// SYN or SYN-ACK was not answered. RFC 9293 §3.8.3: R2 for SYN.
+fn on_syn_timeout(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    let limit = match tcb.state {
+        State::SynSent => tcb.opt().syn_retries.unwrap_or(cx.settings.tcp_syn_retries),
+        _ => cx.settings.tcp_synack_retries,
+    };
+    let waited = Tcb::ago(cx.now, tcb.last_rx);
+    let patience = tcb.opt().user_timeout.filter(|timeout| !timeout.is_zero());
+    if tcb.retries >= limit || patience.is_some_and(|patience| waited >= patience) {
+        cx.counters.tcp_attempt_fails += 1;
+        let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
+        tcb.fail(error);
+        return;
+    }
+    tcb.retries += 1;
+    tcb.bits.set(Bits::ACK_NOW);
+    tcb.rexmit = Rexmit::Timeout;
+    tcb.rexmit_at = cx.now + syn_timeout(tcb.retries, cx.settings);
+}
+
+/// R2, or the user timeout: has the remote been silent for too long? RFC 9293 §3.8.3, RFC 5482 §3.
+fn gives_up(tcb: &Tcb, flow: &Flow, cx: &Cx<'_>) -> bool {
+    let Some(since) = flow.timeouts_since else { return false };
+    let silent = cx.now.since(since);
+    let patience = match tcb.opt().user_timeout {
+        Some(timeout) if !timeout.is_zero() => timeout,
+        _ => {
+            let retries = if tcb.bits.has(Bits::ORPHAN) { cx.settings.tcp_orphan_retries } else { cx.settings.tcp_retries2 };
+            // Measured in time, as if each timeout had begun from the smallest: a short RTT does not mean short patience.
+            patience_of(retries, cx.settings)
+        }
+    };
+    silent >= patience
+}
+
+/// How long `retries` timeouts take when the first is the smallest there is.
+fn patience_of(retries: u8, settings: &Settings) -> Duration {
+    (0..=retries).map(|n| settings.tcp_rto_min.saturating_mul(1 << n.min(20)).min(settings.tcp_rto_max)).sum()
+}
+
+/// Time to the next window probe.
+pub(super) fn persist_delay(tcb: &Tcb, settings: &Settings) -> Duration {
+    if tcb.opt().cork && tcb.snd_wnd > 0 {
+        return CORK_LIMIT;
+    }
+    tcb.rtt.backed_off(tcb.backoff, settings)
+}
+
+/// The remote's window has been closed for a while: ask again. As long as it answers, we go on asking (RFC 9293 §3.8.6.1 MUST-37).
+fn on_persist(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    if tcb.unsent() == 0 || tcb.has_outstanding() {
+        return;
+    }
+    tcb.bits.set(Bits::UNCORK);
+    if tcb.snd_wnd > 0 {
+        // Small, not closed: what fits is sent now.
+        return;
+    }
+    let retries = if tcb.bits.has(Bits::ORPHAN) { cx.settings.tcp_orphan_retries } else { cx.settings.tcp_retries2 };
+    let patience = tcb.opt().user_timeout.filter(|timeout| !timeout.is_zero());
+    let silent = Tcb::ago(cx.now, tcb.last_rx);
+    if tcb.retries >= retries || (tcb.retries > 0 && patience.is_some_and(|patience| silent >= patience)) {
+        let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
+        tcb.abort(cx, error);
+        return;
+    }
+    tcb.bits.set(Bits::PROBE);
+    tcb.retries += 1;
+    tcb.backoff = tcb.backoff.saturating_add(1);
+    tcb.rexmit = Rexmit::Persist;
+    tcb.rexmit_at = cx.now + persist_delay(tcb, cx.settings);
+}
+
+/// Quiet for a whole timeout: what is known of the path is old. RFC 5681 §4.1.
+fn on_idle(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    if tcb.has_outstanding() || tcb.unsent() > 0 {
+        return;
+    }
+    let Some(flow) = tcb.flow.as_deref_mut() else { return };
+    if cx.settings.tcp_slow_start_after_idle {
+        let restart = super::congestion::initial_window(u32::from(tcb.mss), cx.settings.tcp_init_cwnd);
+        tcb.ssthresh = tcb.ssthresh.max(tcb.cwnd / 4 * 3);
+        tcb.cwnd = tcb.cwnd.min(restart);
+    }
+    if flow.assembler.is_empty() && flow.tune.space() < u64::from(tcb.rcv_limit) {
+        tcb.flow = None;
+    } else {
+        flow.congestion.algorithm().on_idle();
+    }
+}
+
+/// Keepalive, or the end of an orphan's wait in FIN-WAIT-2.
+fn on_slow_timer(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    match tcb.state {
+        State::FinWait2 if tcb.bits.has(Bits::ORPHAN) => tcb.finish(),
+        State::Established | State::CloseWait | State::FinWait1 | State::FinWait2 => keepalive(tcb, cx),
+        _ => {}
+    }
+}
+
+/// RFC 9293 §3.8.4: an idle remote is asked, and after some silence given up.
+fn keepalive(tcb: &mut Tcb, cx: &mut Cx<'_>) {
+    let options = tcb.opt();
+    if !options.keepalive {
+        return;
+    }
+    let time = options.keepalive_time.unwrap_or(cx.settings.tcp_keepalive_time);
+    let interval = options.keepalive_intvl.unwrap_or(cx.settings.tcp_keepalive_intvl);
+    let probes = options.keepalive_probes.unwrap_or(cx.settings.tcp_keepalive_probes);
+    let patience = options.user_timeout.filter(|timeout| !timeout.is_zero());
+    let idle = Tcb::ago(cx.now, tcb.last_rx);
+    if tcb.has_outstanding() || tcb.unsent() > 0 {
+        // Data is on its way: retransmission and window probes ask already.
+        tcb.slow_at = tick(cx.now + time);
+        return;
+    }
+    if idle < time {
+        tcb.retries = 0;
+        tcb.slow_at = tick(cx.now + (time - idle));
+        return;
+    }
+    let silent = match patience {
+        Some(patience) => idle >= patience && tcb.retries > 0,
+        None => tcb.retries >= probes,
+    };
+    if silent {
+        let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
+        tcb.abort(cx, error);
+        return;
+    }
+    tcb.retries += 1;
+    tcb.bits.set(Bits::PROBE);
+    tcb.slow_at = tick(cx.now + interval);
+}
+
+/// Sets the retransmission timer to what the flight asks for: a tail loss probe, a timeout, or nothing. RFC 6298 §5.1 to §5.3, RFC 8985 §7.2.
+pub(super) fn rearm(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Settings) {
+    if !tcb.has_outstanding() {
+        if tcb.rexmit != Rexmit::Persist {
+            tcb.rexmit = Rexmit::Idle;
+            tcb.rexmit_at = now + tcb.rtt.rto(settings);
+        }
+        return;
+    }
+    if tcb.rexmit == Rexmit::Reorder {
+        return;
+    }
+    arm_timeout(tcb, flow, now, settings);
+    if let Some(delay) = recovery::tail_probe_delay(tcb, flow, settings.tcp_delack)
+        && !tcb.bits.has(Bits::TAIL_PROBE)
+        && now + delay < tcb.rexmit_at
+    {
+        tcb.rexmit = Rexmit::TailProbe;
+        tcb.rexmit_at = now + delay;
+    }
+}
+
+/// The timeout counts from the departure of the oldest run in flight.
+fn arm_timeout(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Settings) {
+    let oldest = flow.sent.runs().find(|run| run.fate == Fate::Flying).map_or(now, |run| run.at);
+    let due = oldest + tcb.rtt.backed_off(tcb.backoff, settings);
+    tcb.rexmit = Rexmit::Timeout;
+    tcb.rexmit_at = due.max(now + Duration::from_millis(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_that_of_the_sysctl_documentation() {
+        // ip-sysctl.rst: 15 retries come to 924.6 seconds at the smallest timeout.
+        assert_eq!(patience_of(15, &Settings::default()), Duration::from_millis(924_600));
+    }
+}

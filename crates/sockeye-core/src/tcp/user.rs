@@ -1,0 +1,184 @@
+//! What the application asks of a connection: SEND, RECEIVE, options. Spec: RFC 9293 §3.9.1, §3.10.2, §3.10.3.
+
+use super::input::Cx;
+use super::recovery::Phase;
+use super::tcb::{Bits, Tcb};
+use crate::buf::Rope;
+use crate::error::{SocketError, WriteError};
+use crate::socket::{State, TcpOptions};
+use bytes::Bytes;
+
+/// Writes up to this long are copied together; longer ones are kept as they are.
+const COPY_BELOW: usize = 4_096;
+
+impl Tcb {
+    /// SEND: queues what the send buffer takes of `data`, and leaves the rest in it.
+    pub(crate) fn write(&mut self, data: &mut Bytes) -> Result<usize, WriteError> {
+        if let Some(error) = self.error.take() {
+            return Err(match error {
+                SocketError::TimedOut => WriteError::TimedOut,
+                SocketError::BrokenPipe => WriteError::BrokenPipe,
+                _ => WriteError::Reset,
+            });
+        }
+        if self.bits.has(Bits::FIN_QUEUED) || matches!(self.state, State::Closed | State::TimeWait) {
+            return Err(WriteError::BrokenPipe);
+        }
+        if !self.bits.has(Bits::SYN_ACKED) {
+            return Err(WriteError::NotConnected);
+        }
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let room = self.readiness().writable;
+        if room == 0 {
+            self.bits.set(Bits::WANTS_ROOM);
+            return Err(WriteError::WouldBlock);
+        }
+        let now = data.split_to(room.min(data.len()));
+        let n = now.len();
+        let tx = self.tx.get_or_insert_default();
+        if n < COPY_BELOW { tx.append(&now) } else { tx.push(now) }
+        if !data.is_empty() {
+            self.bits.set(Bits::WANTS_ROOM);
+        }
+        Ok(n)
+    }
+
+    /// RECEIVE: moves up to `max` bytes to the end of `into`.
+    pub(crate) fn read(&mut self, cx: &Cx<'_>, max: usize, into: &mut Rope) -> usize {
+        let Some(rx) = &mut self.rx else { return 0 };
+        let mut taken = 0;
+        while taken < max
+            && let Some(chunk) = rx.pop_chunk(max - taken)
+        {
+            taken += chunk.len();
+            into.push(chunk);
+        }
+        if rx.is_empty() {
+            self.rx = None;
+        }
+        self.on_read(cx.now, taken, cx.settings);
+        taken
+    }
+
+    /// Copies received bytes from offset `skip` without taking them.
+    pub(crate) fn peek(&self, skip: usize, buf: &mut [u8]) -> usize {
+        let Some(rx) = &self.rx else { return 0 };
+        let (mut skip, mut done) = (skip, 0);
+        for slice in rx.slices() {
+            let from = skip.min(slice.len());
+            skip -= from;
+            let n = (slice.len() - from).min(buf.len() - done);
+            buf[done..done + n].copy_from_slice(&slice[from..from + n]);
+            done += n;
+        }
+        done
+    }
+
+    /// Sets the options; what they change takes effect at once.
+    pub(crate) fn set_options(&mut self, cx: &Cx<'_>, options: TcpOptions) {
+        let before = self.opt().clone();
+        if let Some(limit) = options.recv_buffer {
+            self.rcv_limit = limit;
+        }
+        if let Some(limit) = options.send_buffer {
+            self.snd_limit = limit;
+        }
+        self.options = (options != TcpOptions::default()).then(|| Box::new(options));
+        let options = self.opt();
+        let keepalive = |o: &TcpOptions| (o.keepalive, o.keepalive_time, o.keepalive_intvl);
+        let (was, is) = (keepalive(&before), keepalive(options));
+        let uncorked = before.cork && !options.cork;
+        let quick = options.quickack && !before.quickack;
+        let algorithm = options.congestion.unwrap_or(cx.settings.tcp_congestion_control);
+        let other_algorithm = options.congestion != before.congestion;
+        if was != is && self.is_synchronized() && self.state != State::Closed {
+            self.arm_keepalive(cx);
+        }
+        if uncorked {
+            self.bits.set(Bits::UNCORK);
+        }
+        if quick {
+            self.quick = super::delayed_ack::QUICK_ACKS;
+            self.bits.clear(Bits::PINGPONG);
+            self.on_ack_delay();
+        }
+        if other_algorithm
+            && let Some(flow) = self.flow.as_deref_mut()
+            && flow.recovery.phase == Phase::Open
+        {
+            flow.congestion = super::congestion::Congestion::new(algorithm);
+        }
+        if self.mss > 0 {
+            self.settle_mss();
+        }
+    }
+
+    /// The options as they were set.
+    pub(crate) fn options_set(&self) -> TcpOptions {
+        self.opt().clone()
+    }
+
+    /// The time to live and type of service that were set.
+    pub(crate) fn marking(&self) -> (Option<u8>, u8) {
+        self.options.as_ref().map_or((None, 0), |options| (options.ttl, options.tos))
+    }
+
+    /// True when an acknowledgement is to leave now.
+    pub(crate) fn owes_ack(&self) -> bool {
+        self.bits.has(Bits::ACK_NOW)
+    }
+
+    /// The first sequence number that is not acknowledged.
+    pub(crate) fn first_outstanding(&self) -> u32 {
+        self.snd_una.0
+    }
+
+    /// SO_ERROR: the pending error, then no longer pending.
+    pub(crate) fn take_error(&mut self) -> Option<SocketError> {
+        self.error.take()
+    }
+
+    /// The path carries no more than `mtu` bytes a packet: shorter segments from now on, and what was too long goes again. RFC 1191 §6.4, RFC 8201 §5.4.
+    pub(crate) fn on_path_mtu(&mut self, mtu: u32) {
+        let mtu = mtu.min(u32::from(u16::MAX)) as u16;
+        if mtu >= self.path_mtu {
+            return;
+        }
+        let before = self.mss;
+        self.path_mtu = mtu;
+        if self.mss > 0 {
+            self.settle_mss();
+            if self.mss < before
+                && let Some(flow) = self.flow.as_deref_mut()
+            {
+                // Not a sign of congestion: the window stays. RFC 8201 §4.
+                let _ = flow.sent.mark_lost(|run| run.len > u32::from(self.mss));
+            }
+        }
+    }
+
+    /// An ICMP error about a segment of ours with sequence number `seq`. Hard ones end an attempt to connect; once established they are only
+    /// remembered (RFC 5927 §5, RFC 9293 §3.9.2.2).
+    pub(crate) fn on_icmp_error(&mut self, cx: &mut Cx<'_>, seq: u32, error: SocketError) {
+        let seq = super::seq::SeqNumber(seq);
+        if seq.before(self.snd_una) || self.snd_nxt.before(seq) {
+            return;
+        }
+        match self.state {
+            State::SynSent | State::SynReceived => {
+                cx.counters.tcp_attempt_fails += 1;
+                self.fail(error);
+            }
+            State::Closed | State::TimeWait => {}
+            _ => self.soft_error = Some(error),
+        }
+    }
+
+    /// True when the segment an ICMP error quotes is outstanding: the error can be believed. RFC 5927 §4.1.
+    pub(crate) fn quotes_flight(&self, seq: u32) -> bool {
+        let seq = super::seq::SeqNumber(seq);
+        self.snd_una.at_or_before(seq) && seq.before(self.snd_nxt)
+    }
+}
