@@ -7,3 +7,4 @@ pub mod addresses;
 pub mod gateway;
 pub mod names;
 mod services;
+pub mod services_registry;
