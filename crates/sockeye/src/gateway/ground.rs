@@ -2,6 +2,7 @@
 
 use super::config::GatewayConfig;
 use super::counters::{GatewayCounters, History, LinkReport};
+use super::kernel;
 use super::poller::{Key, Poller};
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Medium, Route};
 use sockeye_core::settings::Settings;
@@ -10,6 +11,7 @@ use sockeye_core::{Host, HostConfig, Instant};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
 
 use crate::addresses;
 use crate::names::Answers;
@@ -35,6 +37,8 @@ pub(super) struct Ground {
     pub(super) answers: Answers,
     pub(super) owners: HashMap<TcpId, Owner>,
     pub(super) now: Instant,
+    /// See [`kernel::tcp_shed`].
+    pub(super) spare: Option<OwnedFd>,
 }
 
 impl Ground {
@@ -87,6 +91,7 @@ impl Ground {
             answers: Answers::default(),
             owners: HashMap::new(),
             now: Instant::ZERO,
+            spare: kernel::spare(),
         })
     }
 }

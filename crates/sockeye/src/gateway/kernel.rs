@@ -60,6 +60,32 @@ pub(super) fn tcp_accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), E
     Ok((fd, from))
 }
 
+/// Refuses the next connection of a listener when there is no descriptor left to take it with: gives up `spare` for a moment.
+pub(super) fn tcp_shed(listener: impl AsFd, spare: &mut Option<OwnedFd>) {
+    if spare.take().is_some()
+        && let Ok((fd, _)) = tcp_accept(listener)
+    {
+        reset(fd);
+    }
+    *spare = self::spare();
+}
+
+/// A descriptor held back for [`tcp_shed`].
+pub(super) fn spare() -> Option<OwnedFd> {
+    rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).ok()
+}
+
+/// How a connection attempt failed. A socket that met itself counts as refused: the kernel happened to choose the closed port it was to
+/// connect to for its own end.
+pub(super) fn connect_error(fd: impl AsFd, remote: SocketAddr) -> Result<(), Errno> {
+    take_error(&fd)?;
+    if remote.ip().is_loopback() && local(&fd) == Some(remote) {
+        Err(Errno::CONNREFUSED)
+    } else {
+        Ok(())
+    }
+}
+
 /// A UDP socket, bound when `local` says so.
 pub(super) fn udp(like: IpAddr, local: Option<SocketAddr>) -> Result<OwnedFd, Errno> {
     let fd = socket(like, SocketType::DGRAM, Some(ipproto::UDP))?;

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use dns::{Asker, Dns};
 use echo::Pings;
 use ground::{Ground, Owner};
-use poller::{Key, Kind};
+use poller::{Key, Kind, Ready, Token};
 use publish::Doors;
 use sockeye_core::socket::{Echo, Event, Outgoing, Refused, SocketId, Stray, SynAnswer, SynId, Unreachable};
 use sockeye_core::{Host, Instant, Packet};
@@ -50,6 +50,8 @@ pub struct Gateway {
     visits: Visits,
     dns: Dns,
     doors: Doors,
+    /// Empty; kept for its room.
+    ready: Vec<(Token, Ready)>,
 }
 
 /// Where something that the program sends belongs.
@@ -86,6 +88,7 @@ impl Gateway {
             visits: Visits::default(),
             dns,
             doors,
+            ready: Vec::new(),
         })
     }
 
@@ -133,7 +136,9 @@ impl Gateway {
     /// Serves the kernel sockets that are ready. Call it when the gateway's descriptor ([`AsFd`]) is readable.
     pub fn handle_io(&mut self, now: Instant) {
         self.ground.now = now;
-        for (token, ready) in self.ground.poller.events() {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.ground.poller.poll(&mut ready);
+        for (token, ready) in ready.drain(..) {
             let ground = &mut self.ground;
             match token.kind {
                 Kind::Relay => self.relays.on_ready(ground, token.key, ready),
@@ -143,6 +148,7 @@ impl Gateway {
                 Kind::Listener => self.on_door(token.key),
             }
         }
+        self.ready = ready;
         self.settle();
     }
 
@@ -154,8 +160,8 @@ impl Gateway {
         }
     }
 
-    /// The program began to listen: publishes its port as the policy says. `None` when the policy says not to, an error when the machine
-    /// has no such port free: worth a warning, not a failure.
+    /// The program began to listen on a TCP port, or bound a UDP socket to a port it named: publishes that port as the policy says. `None`
+    /// when the policy says not to, an error when the machine has no such port free: worth a warning, not a failure.
     pub fn on_listen(&mut self, what: Publish) -> Option<io::Result<SocketAddr>> {
         self.doors.on_listen(&self.ground, what)
     }
@@ -171,6 +177,11 @@ impl Gateway {
     /// The program no longer listens there. Connections that exist go on.
     pub fn unpublish(&mut self, protocol: Protocol, inside: SocketAddr) {
         self.doors.unpublish(protocol, inside);
+    }
+
+    /// All published ports: which transport, where on the machine, which port of the program.
+    pub fn published(&self) -> impl Iterator<Item = (Protocol, SocketAddr, u16)> {
+        self.doors.iter().map(|door| (door.protocol, door.outside, door.port))
     }
 
     /// All flows there are, then the latest that ended.

@@ -3,9 +3,15 @@
 //! Sockets are registered once, edge-triggered, for all they can report; who owns one remembers what it was last ready for. A token carries
 //! a generation, so that an event of a closed socket never reaches the one that took its place.
 
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Events taken at a time.
+const MANY: usize = 256;
 
 /// What kind of socket an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +68,16 @@ pub(super) struct Ready {
 }
 
 /// The epoll descriptor.
-#[derive(Debug)]
 pub(super) struct Poller {
     epoll: OwnedFd,
+    events: Vec<Event>,
 }
 
 impl Poller {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(MANY),
         })
     }
 
@@ -88,26 +95,30 @@ impl Poller {
         Ok(epoll::add(&self.epoll, fd, data, EventFlags::IN)?)
     }
 
-    /// What happened since the last call, without waiting; at most 256 things.
-    pub(super) fn events(&self) -> Vec<(Token, Ready)> {
-        let mut events: Vec<Event> = Vec::with_capacity(256);
-        let nothing = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        if epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&nothing)).is_err() {
-            return Vec::new();
+    /// Appends what happened since the last call to `into`, without waiting; at most [`MANY`] things.
+    pub(super) fn poll(&mut self, into: &mut Vec<(Token, Ready)>) {
+        self.events.clear();
+        let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let room = spare_capacity(&mut self.events);
+        if epoll::wait(&self.epoll, room, Some(&nothing)).is_err() {
+            return;
         }
-        events
-            .iter()
-            .filter_map(|event| {
-                let (flags, data) = (event.flags, event.data);
-                let ready = Ready {
-                    read: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
-                    write: flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR),
-                    hangup: flags.intersects(EventFlags::RDHUP | EventFlags::HUP),
-                    error: flags.contains(EventFlags::ERR),
-                };
-                Some((Token::unpack(data.u64())?, ready))
-            })
-            .collect()
+        into.extend(self.events.iter().filter_map(|event| {
+            let (flags, data) = (event.flags, event.data);
+            let ready = Ready {
+                read: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
+                write: flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR),
+                hangup: flags.intersects(EventFlags::RDHUP | EventFlags::HUP),
+                error: flags.contains(EventFlags::ERR),
+            };
+            Some((Token::unpack(data.u64())?, ready))
+        }));
+    }
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Poller").field(&self.epoll).finish()
     }
 }
 

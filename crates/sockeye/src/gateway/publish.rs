@@ -203,28 +203,33 @@ impl Doors {
     /// Publishes one port, whatever the policy.
     pub(super) fn publish(&mut self, ground: &Ground, what: Publish) -> io::Result<SocketAddr> {
         let port = what.inside.port();
-        let known = self.find(what.protocol, port).map(|door| door.outside);
-        let outside = match (what.outside, known) {
-            (None, Some(known)) => known,
-            (Some(outside), _) => {
+        let outside = match what.outside {
+            Some(outside) => {
                 let bound = self.bind(ground, what.protocol, outside, port, false);
                 bound.map_err(|error| cannot(outside, &error))?
             }
-            (None, None) => {
-                let v4 = what.inside.is_ipv4() || (what.inside.ip().is_unspecified() && !what.only_v6);
-                let mut first = None;
-                for address in loopbacks(ground, v4, what.inside.is_ipv6()) {
-                    let outside = SocketAddr::new(address, port);
-                    match self.bind(ground, what.protocol, outside, port, false) {
-                        Ok(bound) => first = first.or(Some(Ok(bound))),
-                        Err(error) => first = first.or(Some(Err(cannot(outside, &error)))),
-                    }
-                }
-                first.unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))?
-            }
+            None => self.open_loopbacks(ground, what)?,
         };
         self.listening.push(what);
         Ok(outside)
+    }
+
+    /// Opens the machine's loopback addresses that fit, or finds them open. The first decides whether that went well.
+    fn open_loopbacks(&mut self, ground: &Ground, what: Publish) -> io::Result<SocketAddr> {
+        let port = what.inside.port();
+        let v4 = what.inside.is_ipv4() || (what.inside.ip().is_unspecified() && !what.only_v6);
+        let mut first = None;
+        for address in loopbacks(ground, v4, what.inside.is_ipv6()) {
+            let outside = SocketAddr::new(address, port);
+            let same = |door: &Door| (door.protocol, door.outside, door.port) == (what.protocol, outside, port);
+            let opened = if self.iter().any(same) {
+                Ok(outside)
+            } else {
+                self.bind(ground, what.protocol, outside, port, false)
+            };
+            first.get_or_insert(opened.map_err(|error| cannot(outside, &error)));
+        }
+        first.unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))
     }
 
     /// The program no longer listens there. Connections that exist go on.
@@ -257,9 +262,13 @@ impl Doors {
         self.doors.get(key)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Door> {
+        self.doors.iter().map(|(_, door)| door)
+    }
+
     fn find(&self, protocol: Protocol, port: u16) -> Option<&Door> {
-        let same = |door: &&Door| door.protocol == protocol && door.port == port;
-        self.doors.iter().map(|(_, door)| door).find(same)
+        let same = |door: &Door| door.protocol == protocol && door.port == port;
+        self.iter().find(|door| same(door))
     }
 
     /// True when connecting to this address of the machine would come straight back to the program.
@@ -268,7 +277,7 @@ impl Doors {
             let covers = door.outside.ip() == outside.ip() || door.outside.ip().is_unspecified();
             door.protocol == protocol && door.outside.port() == outside.port() && covers
         };
-        outside.ip().is_loopback() && self.doors.iter().any(|(_, door)| same(door))
+        outside.ip().is_loopback() && self.iter().any(same)
     }
 
     /// Where a client of a door is led to: the local address it appears from, and the program's.

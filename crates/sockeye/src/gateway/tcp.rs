@@ -48,6 +48,7 @@ enum Stage {
 #[derive(Debug)]
 struct Relay {
     stage: Stage,
+    /// Gone when there is nothing more to read from it.
     fd: Option<OwnedFd>,
     id: Option<TcpId>,
     direction: Direction,
@@ -65,6 +66,8 @@ struct Relay {
     outside_ended: bool,
     /// The program's end of stream was read and handed on.
     inside_ended: bool,
+    /// The next look at a drain is set.
+    timed: bool,
     opened: Instant,
     connect_time: Option<Duration>,
     sent: u64,
@@ -105,6 +108,7 @@ impl Relay {
             hangup: false,
             outside_ended: false,
             inside_ended: false,
+            timed: false,
             opened,
             connect_time: None,
             sent: 0,
@@ -169,7 +173,9 @@ impl Relay {
             match kernel::read(fd, ground.host.pool(), max) {
                 Ok(bytes) if bytes.is_empty() => {
                     self.outside_ended = true;
-                    ground.host.tcp_shutdown(ground.now, id, Shutdown::Write);
+                    if matches!(self.stage, Stage::Open) {
+                        ground.host.tcp_shutdown(ground.now, id, Shutdown::Write);
+                    }
                 }
                 Ok(bytes) => {
                     self.can_read = bytes.len() == max || self.hangup;
@@ -239,7 +245,10 @@ impl Relays {
                 return;
             }
             self.timers.pop_first();
-            self.drain(ground, key);
+            if let Some(relay) = self.relays.get_mut(key) {
+                relay.timed = false;
+                self.drain(ground, key);
+            }
         }
     }
 
@@ -272,6 +281,10 @@ impl Relays {
             match kernel::tcp_accept(&door.fd) {
                 Ok((fd, client)) => self.enter(ground, doors, door, fd, client),
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(Errno::MFILE | Errno::NFILE) => {
+                    ground.counters.tcp_limit += 1;
+                    kernel::tcp_shed(&door.fd, &mut ground.spare);
+                }
                 Err(_) => return,
             }
         }
@@ -320,7 +333,7 @@ impl Relays {
         relay.can_write |= ready.write;
         relay.hangup |= ready.hangup;
         match (&relay.stage, &relay.fd) {
-            (Stage::Connecting(syn), Some(fd)) => match kernel::take_error(fd) {
+            (Stage::Connecting(syn), Some(fd)) => match kernel::connect_error(fd, relay.outside) {
                 Ok(()) if ready.write => self.connected(ground, key),
                 Ok(()) => {}
                 Err(error) => {
@@ -331,6 +344,7 @@ impl Relays {
                 }
             },
             (Stage::Open, _) => self.pump(ground, key),
+            (Stage::Draining { .. }, _) => self.drain(ground, key),
             // The client is gone before the program answered.
             (Stage::Entering, Some(fd)) if ready.error && kernel::take_error(fd).is_err() => {
                 self.finish(ground, key, FlowState::Reset, Close::Reset);
@@ -395,7 +409,6 @@ impl Relays {
                 self.finish(ground, key, state, Close::Reset);
             }
             Err(End::OutsideFailed) => {
-                relay.fd = None;
                 relay.stage = Stage::Draining {
                     until: ground.now + DRAIN,
                 };
@@ -410,13 +423,23 @@ impl Relays {
         let (Stage::Draining { until }, Some(id)) = (&relay.stage, relay.id) else {
             return;
         };
-        if !relay.inward.is_empty() {
+        let until = *until;
+        if let Some(fd) = relay.fd.take() {
+            // A socket that failed still gives what it received before.
+            relay.can_read = true;
+            if relay.move_inward(ground, &fd, id).is_ok() && !relay.outside_ended {
+                relay.fd = Some(fd);
+            }
+        } else if !relay.inward.is_empty() {
             let _ = ground.host.tcp_write(ground.now, id, &mut relay.inward);
         }
         let readiness = ground.host.tcp_readiness(id);
-        let waits = readiness.unacked > 0 || !relay.inward.is_empty();
-        if waits && ground.now < *until && inside_failure(readiness).is_none() {
-            self.timers.insert((ground.now + DRAIN_STEP, key));
+        let waits = readiness.unacked > 0 || !relay.inward.is_empty() || relay.fd.is_some();
+        if waits && ground.now < until && inside_failure(readiness).is_none() {
+            if !relay.timed {
+                relay.timed = true;
+                self.timers.insert((ground.now + DRAIN_STEP, key));
+            }
         } else {
             self.finish(ground, key, FlowState::Reset, Close::Reset);
         }

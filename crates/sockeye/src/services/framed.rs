@@ -61,3 +61,58 @@ impl Framed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockeye_core::buf::Rope;
+
+    fn step(framed: &mut Framed, input: &mut Rope, ended: bool, output: &mut Rope, now: Instant) -> Step {
+        framed.step(&mut Io {
+            input,
+            ended,
+            output,
+            now,
+            report: &|| unreachable!("only the web server shows the connection"),
+        })
+    }
+
+    #[test]
+    fn messages_come_out_whole_however_they_came_in() {
+        let (mut framed, mut input, mut output) = (Framed::default(), Rope::new(), Rope::new());
+        for byte in [0, 3, 1, 2, 3, 0, 0, 0, 2, 9] {
+            input.append(&[byte]);
+            step(&mut framed, &mut input, false, &mut output, Instant::ZERO);
+        }
+        assert_eq!(framed.poll_question(), Some(vec![1, 2, 3]));
+        assert_eq!(framed.poll_question(), Some(vec![]));
+        assert_eq!(framed.poll_question(), None);
+        framed.on_answer(vec![7; 300]);
+        // The second answer is still to come, so the end of the questions is not the end.
+        assert_eq!(
+            step(&mut framed, &mut input, true, &mut output, Instant::ZERO),
+            Step::Go
+        );
+        assert_eq!(
+            (output.len(), output.slices().next().map(|slice| slice[..3].to_vec())),
+            (302, Some(vec![1, 44, 7]))
+        );
+        framed.on_answer(vec![8]);
+        assert_eq!(
+            step(&mut framed, &mut input, true, &mut output, Instant::ZERO),
+            Step::Close
+        );
+    }
+
+    #[test]
+    fn a_silent_client_is_let_go_and_a_greedy_one_waits() {
+        let (mut framed, mut input, mut output) = (Framed::default(), Rope::new(), Rope::new());
+        let Step::GoUntil(at) = step(&mut framed, &mut input, false, &mut output, Instant::ZERO) else {
+            panic!("no patience set");
+        };
+        assert_eq!(step(&mut framed, &mut input, false, &mut output, at), Step::Close);
+        input.append(&[0; 200]);
+        assert_eq!(step(&mut framed, &mut input, false, &mut output, at), Step::Go);
+        assert_eq!((framed.pending, input.len()), (PENDING, 200 - 2 * PENDING));
+    }
+}

@@ -73,3 +73,73 @@ pub(crate) fn datagram(port: u16, data: &Bytes) -> Option<Option<Bytes>> {
 fn close_when(over: bool) -> Step {
     if over { Step::Close } else { Step::Go }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::{OUTPUT, Service};
+    use sockeye_core::Instant;
+
+    fn step(service: &mut Service, input: &mut Rope, ended: bool, output: &mut Rope) -> Step {
+        service.step(&mut Io {
+            input,
+            ended,
+            output,
+            now: Instant::ZERO,
+            report: &|| unreachable!("only the web server shows the connection"),
+        })
+    }
+
+    #[test]
+    fn each_service_takes_and_gives_what_its_rfc_says() {
+        for (port, ended, want, step_wanted) in [
+            (7, false, Some("hello"), Step::Go),
+            (7, true, Some("hello"), Step::Close),
+            (9, false, Some(""), Step::Go),
+            (9, true, Some(""), Step::Close),
+            (13, false, None, Step::Close),
+            (19, true, Some(""), Step::Close),
+        ] {
+            let (mut input, mut output) = (Rope::new(), Rope::new());
+            input.append(b"hello");
+            let mut service = Service::at(port).unwrap();
+            let got = step(&mut service, &mut input, ended, &mut output);
+            let text: Vec<u8> = output.slices().flatten().copied().collect();
+            assert_eq!(
+                (got, input.len()),
+                (step_wanted, if port == 13 { 5 } else { 0 }),
+                "{port}"
+            );
+            assert!(want.is_none_or(|want| want.as_bytes() == text), "{port}");
+        }
+        assert!(Service::at(17).is_none() && datagram(17, &Bytes::new()).is_none());
+    }
+
+    #[test]
+    fn the_generator_goes_on_where_it_stopped() {
+        let (mut input, mut output, mut all) = (Rope::new(), Rope::new(), Vec::new());
+        let mut service = Service::at(19).unwrap();
+        for _ in 0..5 {
+            assert_eq!(step(&mut service, &mut input, false, &mut output), Step::Go);
+            assert!(output.len() <= OUTPUT && output.len() > OUTPUT - LINE);
+            all.extend(output.slices().flatten().copied());
+            output = Rope::new();
+        }
+        assert!(
+            all.chunks_exact(LINE)
+                .enumerate()
+                .all(|(n, line)| line[0] == b' ' + (n % LINES) as u8)
+        );
+    }
+
+    #[test]
+    fn echo_takes_no_more_than_it_can_give() {
+        let (mut input, mut output) = (Rope::new(), Rope::new());
+        input.push(vec![1; OUTPUT + 10].into());
+        let mut service = Service::at(7).unwrap();
+        assert_eq!(step(&mut service, &mut input, true, &mut output), Step::Go);
+        assert_eq!((input.len(), output.len()), (10, OUTPUT));
+        output = Rope::new();
+        assert_eq!(step(&mut service, &mut input, true, &mut output), Step::Close);
+    }
+}
