@@ -94,6 +94,8 @@ errors! {
         AddressInUse = EADDRNOTAVAIL, "a connection between these two addresses exists";
         /// A multicast or broadcast address, or port 0.
         InvalidRemote = ECONNREFUSED, "not an address to connect to";
+        /// A broadcast address without SO_BROADCAST.
+        BroadcastNotAllowed = EACCES, "broadcast without permission";
         /// IPv4 socket and IPv6 remote, or an IPv6-only socket and an IPv4 remote.
         FamilyMismatch = EAFNOSUPPORT, "local and remote address are of different families";
     }
@@ -120,8 +122,12 @@ errors! {
         FamilyMismatch = EAFNOSUPPORT, "socket and destination are of different families";
         /// An invalid argument, such as port 0 as destination.
         Invalid = EINVAL, "invalid destination";
-        /// An ICMP error or another pending error of the socket; the call consumed it.
+        /// ICMP said of an earlier datagram that nobody holds its port; the call consumed that error.
         Refused = ECONNREFUSED, "destination refused an earlier datagram";
+        /// ICMP said of an earlier datagram that its host cannot be reached; the call consumed that error.
+        HostUnreachable = EHOSTUNREACH, "destination of an earlier datagram cannot be reached";
+        /// ICMP said of an earlier datagram that its protocol is not spoken there; the call consumed that error.
+        ProtocolUnreachable = ENOPROTOOPT, "destination of an earlier datagram does not speak its protocol";
     }
 }
 
@@ -166,5 +172,18 @@ errors! {
         Aborted = ECONNABORTED, "connection aborted";
         /// Write after the end.
         BrokenPipe = EPIPE, "broken pipe";
+    }
+}
+
+impl From<SocketError> for SendError {
+    /// The pending error of a datagram socket, as its next send reports it.
+    fn from(error: SocketError) -> Self {
+        match error {
+            SocketError::NetworkUnreachable => Self::Unreachable,
+            SocketError::HostUnreachable | SocketError::Prohibited => Self::HostUnreachable,
+            SocketError::ProtocolUnreachable => Self::ProtocolUnreachable,
+            SocketError::MessageTooLong => Self::MessageTooLong,
+            _ => Self::Refused,
+        }
     }
 }

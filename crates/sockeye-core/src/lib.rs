@@ -32,6 +32,6 @@ mod wheel;
 pub mod wire;
 
 pub use host::{Host, HostConfig};
-pub use tcp::Broken;
 pub use packet::Packet;
+pub use tcp::Broken;
 pub use time::Instant;

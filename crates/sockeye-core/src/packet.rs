@@ -4,7 +4,7 @@
 //! layers. A super-segment of up to 64 KiB that stands for many wire packets is one `Packet`: [`Meta::gso`] says how it splits.
 
 use crate::time::Instant;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 /// Room for all headers of one packet: Ethernet with a VLAN tag, IPv6 and TCP with full options take 118 bytes.
@@ -221,6 +221,24 @@ impl Packet {
                 (self.meta.len as usize).div_ceil(usize::from(size.max(1))).max(1)
             }
         }
+    }
+
+    /// All bytes from offset `at` on, head and body as one: shared when they are one slice of the body, else copied together.
+    ///
+    /// # Panics
+    /// When the packet has fewer than `at` bytes.
+    pub fn bytes_from(&self, at: usize) -> Bytes {
+        let head = self.head.as_slice();
+        if let ([slice], Some(skip)) = (&self.body[..], at.checked_sub(head.len())) {
+            return slice.slice(skip..);
+        }
+        let mut bytes = BytesMut::with_capacity(self.total_len() - at);
+        let mut skip = at;
+        for part in std::iter::once(head).chain(self.body.iter().map(AsRef::as_ref)) {
+            bytes.extend_from_slice(&part[skip.min(part.len())..]);
+            skip = skip.saturating_sub(part.len());
+        }
+        bytes.freeze()
     }
 
     /// Header and payload copied into one contiguous buffer, as they would appear on the wire. The checksum is as it stands.

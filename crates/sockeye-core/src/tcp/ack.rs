@@ -41,8 +41,16 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         (tcb.backoff, tcb.retries) = (0, 0);
         flow.timeouts_since = None;
     }
-    let dsacked = if tcb.bits.has(Bits::SACK) { take_sacks(tcb, flow, seg, &mut told) } else { 0 };
-    let echo = if tcb.bits.has(Bits::TIMESTAMPS) { seg.options.timestamps.map(|ts| ts.echo).filter(|echo| *echo != 0) } else { None };
+    let dsacked = if tcb.bits.has(Bits::SACK) {
+        take_sacks(tcb, flow, seg, &mut told)
+    } else {
+        0
+    };
+    let echo = if tcb.bits.has(Bits::TIMESTAMPS) {
+        seg.options.timestamps.map(|ts| ts.echo).filter(|echo| *echo != 0)
+    } else {
+        None
+    };
     let rtt = sample_rtt(tcb, cx, &told, advanced, echo);
     measure_rate(flow, cx, &told);
     let duplicate = !advanced
@@ -51,7 +59,14 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         && !window_moved
         && seg.ack == tcb.snd_una
         && tcb.snd_una != tcb.snd_nxt;
-    let event = AckEvent { now, advanced, duplicate, dsacked, echo, prior_flight };
+    let event = AckEvent {
+        now,
+        advanced,
+        duplicate,
+        dsacked,
+        echo,
+        prior_flight,
+    };
     let round_start = advanced && flow.round_end.at_or_before(tcb.snd_una);
     if round_start {
         flow.round_end = tcb.snd_nxt;
@@ -60,9 +75,17 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     recovery::on_ack(tcb, flow, &event, &told, cx.counters);
     if phase != Phase::Recovery && flow.recovery.phase != Phase::Recovery && told.bytes > 0 {
         let in_slow_start = tcb.cwnd < tcb.ssthresh;
-        let cwnd_limited = tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * flow.max_in_flight.max(prior_flight));
+        let cwnd_limited =
+            tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * flow.max_in_flight.max(prior_flight));
         let srtt = tcb.rtt.srtt().unwrap_or(Duration::ZERO);
-        let sample = AckSample { now, acked: told.bytes, rtt, srtt, round_start, cwnd_limited };
+        let sample = AckSample {
+            now,
+            acked: told.bytes,
+            rtt,
+            srtt,
+            round_start,
+            cwnd_limited,
+        };
         let mut window = tcb.window();
         flow.congestion.on_ack(&sample, &mut window);
         tcb.set_window(window);
@@ -182,7 +205,11 @@ fn measure_rate(flow: &mut Flow, cx: &Cx<'_>, told: &Delivered) {
 /// The send buffer follows the congestion window: twice that, so that the next window is at hand.
 fn grow_send_limit(tcb: &mut Tcb, cx: &Cx<'_>) {
     if tcb.options.as_ref().is_none_or(|o| o.send_buffer.is_none()) {
-        let wanted = tcb.cwnd.saturating_mul(2).saturating_add(65_536).min(cx.settings.tcp_wmem[2]);
+        let wanted = tcb
+            .cwnd
+            .saturating_mul(2)
+            .saturating_add(65_536)
+            .min(cx.settings.tcp_wmem[2]);
         tcb.snd_limit = tcb.snd_limit.max(wanted);
     }
 }

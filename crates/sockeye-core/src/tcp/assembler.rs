@@ -81,7 +81,13 @@ impl Assembler {
                 // In a gap: a new island, up to the next one.
                 _ => {
                     let room = self.room_before(index, seq, bytes.len());
-                    self.islands.insert(index, Island { start: seq, bytes: Rope::new() });
+                    self.islands.insert(
+                        index,
+                        Island {
+                            start: seq,
+                            bytes: Rope::new(),
+                        },
+                    );
                     seq += self.grow(index, &mut bytes, room);
                     self.join_next(index);
                 }
@@ -105,7 +111,9 @@ impl Assembler {
 
     /// How many of `want` bytes from `seq` lie before island `index`.
     fn room_before(&self, index: usize, seq: SeqNumber, want: usize) -> usize {
-        self.islands.get(index).map_or(want, |next| want.min(next.start.since(seq).max(0) as usize))
+        self.islands
+            .get(index)
+            .map_or(want, |next| want.min(next.start.since(seq).max(0) as usize))
     }
 
     /// Moves `n` bytes to the end of island `index`.
@@ -121,7 +129,10 @@ impl Assembler {
 
     /// Joins island `index` with the next one when they touch.
     fn join_next(&mut self, index: usize) {
-        if self.islands.get(index + 1).is_some_and(|next| self.islands[index].end() == next.start)
+        if self
+            .islands
+            .get(index + 1)
+            .is_some_and(|next| self.islands[index].end() == next.start)
             && let Some(mut next) = self.islands.remove(index + 1)
         {
             while let Some(chunk) = next.bytes.pop_chunk(usize::MAX) {
@@ -139,8 +150,14 @@ impl Assembler {
 
     /// Moves everything that now follows `rcv_nxt` without a gap to `into`. Returns the new `rcv_nxt`.
     pub(super) fn take_ready(&mut self, mut rcv_nxt: SeqNumber, into: &mut Rope) -> SeqNumber {
-        while self.islands.front().is_some_and(|first| first.start.at_or_before(rcv_nxt)) {
-            let Some(mut first) = self.islands.pop_front() else { break };
+        while self
+            .islands
+            .front()
+            .is_some_and(|first| first.start.at_or_before(rcv_nxt))
+        {
+            let Some(mut first) = self.islands.pop_front() else {
+                break;
+            };
             self.held -= first.bytes.len();
             self.recent.retain(|start| *start != first.start);
             let end = first.end();
@@ -251,10 +268,20 @@ mod tests {
             assert_eq!(assembler.insert(SeqNumber(start), rope(start, 50)), 50);
         }
         assert_eq!(assembler.insert(SeqNumber(350), rope(350, 10)), 10);
-        assert_eq!(assembler.sack_blocks(3).as_slice(), [(300, 360), (700, 750), (500, 550)]);
+        assert_eq!(
+            assembler.sack_blocks(3).as_slice(),
+            [(300, 360), (700, 750), (500, 550)]
+        );
         assert_eq!(assembler.insert(SeqNumber(500), rope(500, 50)), 0);
-        assert_eq!(assembler.sack_blocks(3).as_slice(), [(500, 550), (500, 550), (300, 360)]);
-        assert_eq!(assembler.sack_blocks(4).as_slice()[0], (500, 550), "a duplicate is reported once");
+        assert_eq!(
+            assembler.sack_blocks(3).as_slice(),
+            [(500, 550), (500, 550), (300, 360)]
+        );
+        assert_eq!(
+            assembler.sack_blocks(4).as_slice()[0],
+            (500, 550),
+            "a duplicate is reported once"
+        );
         assert_eq!(assembler.sack_blocks(4).as_slice().len(), 4);
     }
 

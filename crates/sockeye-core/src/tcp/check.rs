@@ -20,10 +20,14 @@ const RULES: &[Rule] = &[
     ("flight below 2^30", |t| t.snd_nxt.after(t.snd_una) <= 1 << 30),
     // Whatever is sent has been written: data, and FIN after it.
     ("snd_nxt within what was written", |t| {
-        !t.bits.has(Bits::SYN_ACKED) || t.state == State::Closed || t.snd_nxt.since(t.tx_end()) <= i32::from(t.bits.has(Bits::FIN_SENT))
+        !t.bits.has(Bits::SYN_ACKED)
+            || t.state == State::Closed
+            || t.snd_nxt.since(t.tx_end()) <= i32::from(t.bits.has(Bits::FIN_SENT))
     }),
     // RFC 9293 §3.8.6: what was promised stays promised.
-    ("rcv_nxt <= rcv_edge", |t| !t.is_synchronized() || t.rcv_nxt.at_or_before(t.rcv_edge)),
+    ("rcv_nxt <= rcv_edge", |t| {
+        !t.is_synchronized() || t.rcv_nxt.at_or_before(t.rcv_edge)
+    }),
     ("bytes held within limit and a segment", |t| {
         let held = t.readable() + t.flow.as_ref().map_or(0, |f| f.assembler.held());
         held <= t.rcv_limit.max(65_535) as usize + 65_536
@@ -33,7 +37,11 @@ const RULES: &[Rule] = &[
     }),
     // The scoreboard is a partition of what is outstanding.
     ("runs partition the flight", |t| {
-        let start = if t.bits.has(Bits::SYN_ACKED) { t.snd_una } else { t.snd_nxt };
+        let start = if t.bits.has(Bits::SYN_ACKED) {
+            t.snd_una
+        } else {
+            t.snd_nxt
+        };
         match &t.flow {
             Some(f) => f.sent.check(start, t.snd_nxt),
             None => start == t.snd_nxt || t.state == State::Closed,
@@ -57,15 +65,22 @@ const RULES: &[Rule] = &[
     ("cwnd at least one segment", |t| {
         !t.is_synchronized() || matches!(t.state, State::Closed) || t.cwnd >= u32::from(t.mss).min(536)
     }),
-    ("a full segment carries something", |t| !t.is_synchronized() || t.mss > 0),
+    ("a full segment carries something", |t| {
+        !t.is_synchronized() || t.mss > 0
+    }),
     // RFC 9293 figure 5.
     ("FIN sent in the states after it", |t| {
-        !matches!(t.state, State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck) || t.bits.has(Bits::FIN_SENT)
+        !matches!(
+            t.state,
+            State::FinWait1 | State::FinWait2 | State::Closing | State::LastAck
+        ) || t.bits.has(Bits::FIN_SENT)
     }),
     ("FIN received in the states after it", |t| {
         !matches!(t.state, State::CloseWait | State::Closing | State::LastAck) || t.bits.has(Bits::FIN_RECEIVED)
     }),
-    ("a finished connection holds nothing to send", |t| t.state != State::Closed || (t.tx.is_none() && t.flow.is_none())),
+    ("a finished connection holds nothing to send", |t| {
+        t.state != State::Closed || (t.tx.is_none() && t.flow.is_none())
+    }),
 ];
 
 /// Checks every rule.

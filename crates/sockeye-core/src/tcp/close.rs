@@ -88,7 +88,12 @@ impl Tcb {
                 urgent: 0,
             };
             let options = Options::default();
-            cx.replies.push(Reply { tuple: self.tuple, header, options, fallback: self.bits.has(Bits::FALLBACK) });
+            cx.replies.push(Reply {
+                tuple: self.tuple,
+                header,
+                options,
+                fallback: self.bits.has(Bits::FALLBACK),
+            });
         }
     }
 
@@ -106,7 +111,19 @@ mod tests {
     #[test]
     fn the_diagram() {
         use State::*;
-        let all = [Closed, Listen, SynSent, SynReceived, Established, FinWait1, FinWait2, CloseWait, Closing, LastAck, TimeWait];
+        let all = [
+            Closed,
+            Listen,
+            SynSent,
+            SynReceived,
+            Established,
+            FinWait1,
+            FinWait2,
+            CloseWait,
+            Closing,
+            LastAck,
+            TimeWait,
+        ];
         let arrows: Vec<String> = all
             .iter()
             .flat_map(|from| all.iter().map(move |to| (from, to)))

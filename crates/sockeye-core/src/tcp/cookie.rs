@@ -49,11 +49,19 @@ pub(super) fn make(keys: &TcpKeys, tuple: &FourTuple, irs: SeqNumber, mss: u16, 
 /// The timestamp of a SYN-ACK with a cookie: no later than the clock, its low bits replaced.
 pub(crate) fn stamp(options: &mut Options, theirs: &Options) {
     let Some(ts) = &mut options.timestamps else { return };
-    let scale = theirs.window_scale.filter(|_| options.window_scale.is_some()).map_or(NO_SCALE, u32::from).min(NO_SCALE);
+    let scale = theirs
+        .window_scale
+        .filter(|_| options.window_scale.is_some())
+        .map_or(NO_SCALE, u32::from)
+        .min(NO_SCALE);
     let facts = scale | u32::from(options.sack_permitted) << 4;
     let mask = (1 << OPTION_BITS) - 1;
     let stamped = ts.value & !mask | facts;
-    ts.value = if stamped > ts.value { stamped.wrapping_sub(1 << OPTION_BITS) } else { stamped };
+    ts.value = if stamped > ts.value {
+        stamped.wrapping_sub(1 << OPTION_BITS)
+    } else {
+        stamped
+    };
 }
 
 /// Reads the cookie that an acknowledgement brings back; `None` when it is none of ours, or too old.
@@ -70,7 +78,12 @@ pub(super) fn read(keys: &TcpKeys, tuple: &FourTuple, seg: &Segment, now: Instan
     }
     let mss = MSS_TABLE[index as usize];
     let Some(Timestamps { echo, .. }) = seg.options.timestamps else {
-        return Some(Told { mss, scale: None, sack: false, timestamps: false });
+        return Some(Told {
+            mss,
+            scale: None,
+            sack: false,
+            timestamps: false,
+        });
     };
     let facts = echo & ((1 << OPTION_BITS) - 1);
     let scale = (facts & 15 != NO_SCALE).then_some((facts & 15) as u8);
@@ -79,7 +92,12 @@ pub(super) fn read(keys: &TcpKeys, tuple: &FourTuple, seg: &Segment, now: Instan
     if ts_clock(now, offset).wrapping_sub(echo) > 2 * TICK_SECONDS as u32 * 1_000 + 64 {
         return None;
     }
-    Some(Told { mss, scale, sack: facts & 16 != 0, timestamps: true })
+    Some(Told {
+        mss,
+        scale,
+        sack: facts & 16 != 0,
+        timestamps: true,
+    })
 }
 
 /// A half-open connection out of an acknowledgement that carries a cookie of ours.

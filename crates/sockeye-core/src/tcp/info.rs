@@ -31,7 +31,11 @@ impl Tcb {
             state: linux_state(self.state),
             retransmits: self.retries,
             backoff: self.backoff,
-            probes: if self.unsent() > 0 && !self.has_outstanding() { self.retries } else { 0 },
+            probes: if self.unsent() > 0 && !self.has_outstanding() {
+                self.retries
+            } else {
+                0
+            },
             options: u8::from(self.bits.has(Bits::TIMESTAMPS))
                 | u8::from(self.bits.has(Bits::SACK)) << 1
                 | u8::from(self.bits.has(Bits::SCALING)) << 2,
@@ -49,7 +53,11 @@ impl Tcb {
             rcv_ssthresh: self.rcv_limit,
             rtt: self.rtt.srtt,
             rttvar: self.rtt.rttvar,
-            snd_ssthresh: if self.ssthresh >= u32::MAX / 2 { i32::MAX as u32 } else { self.ssthresh / mss },
+            snd_ssthresh: if self.ssthresh >= u32::MAX / 2 {
+                i32::MAX as u32
+            } else {
+                self.ssthresh / mss
+            },
             snd_cwnd: self.cwnd / mss,
             advmss: u32::from(self.adv_mss),
             reordering: 3,
@@ -76,7 +84,12 @@ impl Tcb {
             };
             info.sacked = flow.sent.sacked().div_ceil(mss);
             info.lost = flow.sent.lost().div_ceil(mss);
-            let resent: u32 = flow.sent.runs().filter(|run| run.resent && run.fate == Fate::Flying).map(|run| run.len).sum();
+            let resent: u32 = flow
+                .sent
+                .runs()
+                .filter(|run| run.resent && run.fate == Fate::Flying)
+                .map(|run| run.len)
+                .sum();
             info.retrans = resent.div_ceil(mss);
             info.rcv_rtt = flow.tune.rtt();
             info.delivery_rate = flow.rate;
@@ -106,7 +119,11 @@ impl Tcb {
             readable,
             eof: readable == 0 && (fin_received || closed || self.bits.has(Bits::READ_SHUT)),
             fin_received,
-            writable: if write_closed || !self.bits.has(Bits::SYN_ACKED) { 0 } else { room },
+            writable: if write_closed || !self.bits.has(Bits::SYN_ACKED) {
+                0
+            } else {
+                room
+            },
             unacked: self.queued(),
             write_closed,
             error: self.error,

@@ -54,8 +54,23 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub(crate) fn new(header: &Header, options: Options, len: u32, unit: u32, body: Body) -> Self {
-        let Header { seq, ack, flags, window, .. } = *header;
-        Self { seq: SeqNumber(seq), ack: SeqNumber(ack), flags, window, options, len, unit, body }
+        let Header {
+            seq,
+            ack,
+            flags,
+            window,
+            ..
+        } = *header;
+        Self {
+            seq: SeqNumber(seq),
+            ack: SeqNumber(ack),
+            flags,
+            window,
+            options,
+            len,
+            unit,
+            body,
+        }
     }
 
     pub(crate) fn is_reset(&self) -> bool {
@@ -113,7 +128,11 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
 
 /// First: is any of it in the window? And is it young enough? RFC 9293 §3.4, RFC 7323 §5.3.
 fn check_sequence(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropReason> {
-    let stamp = if tcb.bits.has(Bits::TIMESTAMPS) { seg.options.timestamps } else { None };
+    let stamp = if tcb.bits.has(Bits::TIMESTAMPS) {
+        seg.options.timestamps
+    } else {
+        None
+    };
     if let Some(ts) = stamp
         && ts_before(ts.value, tcb.ts_recent)
         && !seg.flags.has(Flags::RST)
@@ -153,7 +172,9 @@ pub(super) fn acceptable(rcv_nxt: SeqNumber, window: u32, seq: SeqNumber, len: u
 fn refuse(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
     if seg.len > 0 && !seg.flags.has(Flags::SYN) {
         if seg.end().at_or_before(tcb.rcv_nxt) && tcb.bits.has(Bits::SACK) && cx.settings.tcp_dsack {
-            tcb.flow(cx.now, cx.settings).assembler.report_duplicate(seg.seq, seg.seq + seg.len);
+            tcb.flow(cx.now, cx.settings)
+                .assembler
+                .report_duplicate(seg.seq, seg.seq + seg.len);
         }
         tcb.bits.set(Bits::ACK_NOW);
     } else if cx.limits.allow_answer(cx.now, &mut tcb.last_answer, cx.settings) {
@@ -196,7 +217,9 @@ fn check_syn(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropRe
 
 /// A challenge: an acknowledgement that only the true remote can answer. RFC 5961 §7 limits how many.
 fn challenge(tcb: &mut Tcb, cx: &mut Cx<'_>) {
-    if cx.limits.allow_answer(cx.now, &mut tcb.last_answer, cx.settings) && cx.limits.allow_challenge(cx.now, cx.settings) {
+    if cx.limits.allow_answer(cx.now, &mut tcb.last_answer, cx.settings)
+        && cx.limits.allow_challenge(cx.now, cx.settings)
+    {
         cx.counters.tcp_challenge_acks += 1;
         tcb.bits.set(Bits::ACK_NOW);
     }
@@ -264,7 +287,9 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
         text.drop_front(old as usize);
         start += old;
         if tcb.bits.has(Bits::SACK) && cx.settings.tcp_dsack && old > 0 {
-            tcb.flow(cx.now, cx.settings).assembler.report_duplicate(seg_start, seg_start + old);
+            tcb.flow(cx.now, cx.settings)
+                .assembler
+                .report_duplicate(seg_start, seg_start + old);
         }
         tcb.bits.set(Bits::ACK_NOW);
     }
@@ -284,7 +309,11 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
     if text.is_empty() {
         return Ok(());
     }
-    if start == tcb.rcv_nxt { accept_text(tcb, cx, seg, text) } else { keep_text(tcb, cx, start, text) }
+    if start == tcb.rcv_nxt {
+        accept_text(tcb, cx, seg, text)
+    } else {
+        keep_text(tcb, cx, start, text)
+    }
     Ok(())
 }
 

@@ -15,7 +15,11 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn new(rng: ChaCha12Rng) -> Self {
-        Self { second: u64::MAX, challenges: 0, rng }
+        Self {
+            second: u64::MAX,
+            challenges: 0,
+            rng,
+        }
     }
 
     /// One answer to an unacceptable segment for each connection and interval, so that two hosts never acknowledge each other for ever.

@@ -128,38 +128,79 @@ impl SynReceived {
             mss: Some(self.peer_mss),
             window_scale: has(WITH_SCALING).then_some(self.scale),
             sack_permitted: has(WITH_SACK),
-            timestamps: has(WITH_TIMESTAMPS).then_some(Timestamps { value: self.ts_recent, echo: 0 }),
+            timestamps: has(WITH_TIMESTAMPS).then_some(Timestamps {
+                value: self.ts_recent,
+                echo: 0,
+            }),
             ..Options::default()
         };
-        SynFacts { seq: self.irs, window: self.window, options }
+        SynFacts {
+            seq: self.irs,
+            window: self.window,
+            options,
+        }
     }
 
     /// The SYN-ACK.
-    pub(crate) fn syn_ack(&self, now: Instant, keys: &TcpKeys, listener: &TcpOptions, mss: u16, settings: &Settings) -> Reply {
+    pub(crate) fn syn_ack(
+        &self,
+        now: Instant,
+        keys: &TcpKeys,
+        listener: &TcpOptions,
+        mss: u16,
+        settings: &Settings,
+    ) -> Reply {
         let has = |bit| self.bits & bit != 0;
         let offset = keys.timestamp_offset(&self.tuple);
         let options = Options {
             mss: Some(mss),
             window_scale: has(WITH_SCALING).then(|| our_scale(listener, settings)),
             sack_permitted: has(WITH_SACK),
-            timestamps: has(WITH_TIMESTAMPS).then(|| Timestamps { value: ts_clock(now, offset), echo: self.ts_recent }),
+            timestamps: has(WITH_TIMESTAMPS).then(|| Timestamps {
+                value: ts_clock(now, offset),
+                echo: self.ts_recent,
+            }),
             ..Options::default()
         };
         let limit = listener.recv_buffer.unwrap_or(settings.tcp_rmem[1]);
-        self.reply(self.iss, Flags::SYN.and(Flags::ACK), limit.min(u32::from(u16::MAX)) as u16, options)
+        self.reply(
+            self.iss,
+            Flags::SYN.and(Flags::ACK),
+            limit.min(u32::from(u16::MAX)) as u16,
+            options,
+        )
     }
 
     fn reply(&self, seq: SeqNumber, flags: Flags, window: u16, options: Options) -> Reply {
         let (local, remote) = (self.tuple.local(), self.tuple.remote());
         let ack = (self.irs + 1).0;
-        let header = Header { source: local.port(), destination: remote.port(), seq: seq.0, ack, flags, window, urgent: 0 };
-        Reply { tuple: self.tuple, header, options, fallback: self.fallback }
+        let header = Header {
+            source: local.port(),
+            destination: remote.port(),
+            seq: seq.0,
+            ack,
+            flags,
+            window,
+            urgent: 0,
+        };
+        Reply {
+            tuple: self.tuple,
+            header,
+            options,
+            fallback: self.fallback,
+        }
     }
 
     /// SEGMENT ARRIVES in SYN-RECEIVED. RFC 9293 §3.10.7.4, for the passive side.
-    pub(crate) fn segment_arrives(&mut self, seg: &Segment, window: u32, cx: &mut Cx<'_>) -> Result<HalfOpen, DropReason> {
+    pub(crate) fn segment_arrives(
+        &mut self,
+        seg: &Segment,
+        window: u32,
+        cx: &mut Cx<'_>,
+    ) -> Result<HalfOpen, DropReason> {
         let rcv_nxt = self.irs + 1;
-        if seg.flags.has(Flags::SYN) && !seg.flags.has(Flags::ACK) && !seg.flags.has(Flags::RST) && seg.seq == self.irs {
+        if seg.flags.has(Flags::SYN) && !seg.flags.has(Flags::ACK) && !seg.flags.has(Flags::RST) && seg.seq == self.irs
+        {
             return Ok(HalfOpen::Repeat);
         }
         if !acceptable(rcv_nxt, window, seg.seq, seg.seg_len()) {
@@ -208,7 +249,13 @@ impl SynReceived {
     }
 
     /// A half-open connection out of a cookie that came back.
-    pub(super) fn from_cookie(tuple: FourTuple, seg: &Segment, listener: u32, told: cookie::Told, now: Instant) -> Self {
+    pub(super) fn from_cookie(
+        tuple: FourTuple,
+        seg: &Segment,
+        listener: u32,
+        told: cookie::Told,
+        now: Instant,
+    ) -> Self {
         let mut bits = 0;
         if told.timestamps {
             bits |= WITH_TIMESTAMPS;

@@ -25,7 +25,11 @@ pub(crate) struct TcpKeys {
 
 impl TcpKeys {
     pub(crate) fn new(keys: &Keys) -> Self {
-        Self { isn: keys.key("tcp isn"), timestamps: keys.key("tcp timestamps"), cookie: keys.key("tcp cookie") }
+        Self {
+            isn: keys.key("tcp isn"),
+            timestamps: keys.key("tcp timestamps"),
+            cookie: keys.key("tcp cookie"),
+        }
     }
 
     /// `M + F(4-tuple, key)`, with M a clock of 4 microseconds. RFC 6528 §3.
@@ -42,7 +46,11 @@ impl TcpKeys {
 
 /// The shift we offer: enough for the largest buffer this connection may get.
 pub(super) fn our_scale(options: &TcpOptions, settings: &Settings) -> u8 {
-    if settings.tcp_window_scaling { window_scale_for(settings.tcp_rmem[2].max(options.recv_buffer.unwrap_or(0))) } else { 0 }
+    if settings.tcp_window_scaling {
+        window_scale_for(settings.tcp_rmem[2].max(options.recv_buffer.unwrap_or(0)))
+    } else {
+        0
+    }
 }
 
 /// OPEN, active: a connection in SYN-SENT that owes its SYN. RFC 9293 §3.10.1.
@@ -57,7 +65,14 @@ pub(crate) fn connect(
     let settings = cx.settings;
     let scale = our_scale(&options, settings);
     let ts_offset = keys.timestamp_offset(&tuple);
-    let mut tcb = Tcb::new(Origin { tuple, iss, ts_offset, path_mtu, options, settings });
+    let mut tcb = Tcb::new(Origin {
+        tuple,
+        iss,
+        ts_offset,
+        path_mtu,
+        options,
+        settings,
+    });
     cx.counters.tcp_active_opens += 1;
     tcb.rcv_wscale = scale;
     tcb.snd_nxt = iss + 1;
@@ -82,7 +97,14 @@ pub(crate) fn answer(
     let settings = cx.settings;
     let scale = our_scale(&options, settings);
     let ts_offset = keys.timestamp_offset(&tuple);
-    let mut tcb = Tcb::new(Origin { tuple, iss, ts_offset, path_mtu, options, settings });
+    let mut tcb = Tcb::new(Origin {
+        tuple,
+        iss,
+        ts_offset,
+        path_mtu,
+        options,
+        settings,
+    });
     tcb.rcv_wscale = scale;
     tcb.snd_nxt = iss + 1;
     tcb.take_syn(syn, settings);
@@ -104,12 +126,21 @@ pub(crate) struct SynFacts {
 
 impl SynFacts {
     pub(crate) fn of(seg: &Segment) -> Self {
-        Self { seq: seg.seq, window: seg.window, options: seg.options }
+        Self {
+            seq: seg.seq,
+            window: seg.window,
+            options: seg.options,
+        }
     }
 
     /// The SYN again, as a segment: to refuse it.
     pub(crate) fn as_segment(&self) -> Segment {
-        let header = Header { seq: self.seq.0, flags: Flags::SYN, window: self.window, ..Header::default() };
+        let header = Header {
+            seq: self.seq.0,
+            flags: Flags::SYN,
+            window: self.window,
+            ..Header::default()
+        };
         Segment::new(&header, self.options, 0, 0, crate::packet::Body::new())
     }
 }
@@ -148,7 +179,9 @@ impl Tcb {
     /// Starts (or stops) the wait before the first keepalive probe. RFC 9293 §3.8.4.
     pub(super) fn arm_keepalive(&mut self, cx: &Cx<'_>) {
         let options = self.opt();
-        let wait = options.keepalive.then(|| options.keepalive_time.unwrap_or(cx.settings.tcp_keepalive_time));
+        let wait = options
+            .keepalive
+            .then(|| options.keepalive_time.unwrap_or(cx.settings.tcp_keepalive_time));
         self.slow_at = wait.and_then(|wait| tick(cx.now + wait));
     }
 }
@@ -224,11 +257,27 @@ pub(crate) fn refuse_segment(tuple: FourTuple, seg: &Segment, fallback: bool, cx
     };
     cx.counters.tcp_out_rsts += 1;
     let (local, remote) = (tuple.local(), tuple.remote());
-    let header = Header { source: local.port(), destination: remote.port(), seq, ack, flags, window: 0, urgent: 0 };
-    cx.replies.push(Reply { tuple, header, options: Options::default(), fallback });
+    let header = Header {
+        source: local.port(),
+        destination: remote.port(),
+        seq,
+        ack,
+        flags,
+        window: 0,
+        urgent: 0,
+    };
+    cx.replies.push(Reply {
+        tuple,
+        header,
+        options: Options::default(),
+        fallback,
+    });
 }
 
 /// How long a SYN (or SYN-ACK) waits for its answer after `retries` repetitions. RFC 6298 §5.5.
 pub(super) fn syn_timeout(retries: u8, settings: &Settings) -> Duration {
-    settings.tcp_initial_rto.saturating_mul(1 << retries.min(16)).min(settings.tcp_rto_max)
+    settings
+        .tcp_initial_rto
+        .saturating_mul(1 << retries.min(16))
+        .min(settings.tcp_rto_max)
 }

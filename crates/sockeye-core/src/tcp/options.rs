@@ -29,7 +29,9 @@ impl Tcb {
     /// The MSS we announce: what the path's first hop carries, without options. RFC 6691 §2.
     pub(super) fn mss_to_announce(&self) -> u16 {
         let from_path = self.path_mtu.saturating_sub(self.ip_header() + HEADER_LEN as u16);
-        self.opt().max_segment.map_or(from_path, |max| from_path.min(max.max(MIN_MSS)))
+        self.opt()
+            .max_segment
+            .map_or(from_path, |max| from_path.min(max.max(MIN_MSS)))
     }
 
     /// Settles how long a full segment to the remote is. Called whenever the remote's MSS, the path or the options change.
@@ -43,7 +45,11 @@ impl Tcb {
     /// The options of our SYN (`answer` is `None`) or SYN-ACK (the options we answer to): what we offer, or what both want.
     pub(super) fn syn_options(&self, answer: bool, now: Instant, settings: &Settings) -> Options {
         let (timestamps, sack, scaling) = if answer {
-            (self.bits.has(Bits::TIMESTAMPS), self.bits.has(Bits::SACK), self.bits.has(Bits::SCALING))
+            (
+                self.bits.has(Bits::TIMESTAMPS),
+                self.bits.has(Bits::SACK),
+                self.bits.has(Bits::SCALING),
+            )
         } else {
             (settings.tcp_timestamps, settings.tcp_sack, settings.tcp_window_scaling)
         };
@@ -51,7 +57,10 @@ impl Tcb {
             mss: Some(self.adv_mss),
             window_scale: scaling.then_some(self.rcv_wscale),
             sack_permitted: sack,
-            timestamps: timestamps.then(|| Timestamps { value: self.ts_value(now), echo: self.ts_recent }),
+            timestamps: timestamps.then(|| Timestamps {
+                value: self.ts_value(now),
+                echo: self.ts_recent,
+            }),
             ..Options::default()
         }
     }
@@ -87,10 +96,10 @@ impl Tcb {
     /// The options of every segment after the SYNs.
     pub(super) fn segment_options(&self, now: Instant) -> Options {
         Options {
-            timestamps: self
-                .bits
-                .has(Bits::TIMESTAMPS)
-                .then(|| Timestamps { value: self.ts_value(now), echo: self.ts_recent }),
+            timestamps: self.bits.has(Bits::TIMESTAMPS).then(|| Timestamps {
+                value: self.ts_value(now),
+                echo: self.ts_recent,
+            }),
             ..Options::default()
         }
     }

@@ -23,8 +23,12 @@ pub(crate) fn next(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
         State::SynSent => syn(tcb, cx, Flags::SYN, false),
         State::SynReceived => syn(tcb, cx, Flags::SYN.and(Flags::ACK), true),
         _ => {
-            let Some(mut flow) = tcb.flow.take() else { return without_flow(tcb, cx) };
-            let packet = retransmission(tcb, &mut flow, cx).or_else(|| new_data(tcb, &mut flow, cx)).or_else(|| tail_probe(tcb, &mut flow, cx));
+            let Some(mut flow) = tcb.flow.take() else {
+                return without_flow(tcb, cx);
+            };
+            let packet = retransmission(tcb, &mut flow, cx)
+                .or_else(|| new_data(tcb, &mut flow, cx))
+                .or_else(|| tail_probe(tcb, &mut flow, cx));
             tcb.flow = Some(flow);
             packet.or_else(|| probe(tcb, cx)).or_else(|| acknowledgement(tcb, cx))
         }
@@ -136,7 +140,15 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
 }
 
 /// How many new bytes may leave now; 0 is FIN alone.
-fn how_much(tcb: &Tcb, unit: u32, unsent: u32, fin: bool, wnd_room: u32, cwnd_room: u32, pipe: u32) -> Result<u32, Limited> {
+fn how_much(
+    tcb: &Tcb,
+    unit: u32,
+    unsent: u32,
+    fin: bool,
+    wnd_room: u32,
+    cwnd_room: u32,
+    pipe: u32,
+) -> Result<u32, Limited> {
     if unsent == 0 {
         return Ok(0);
     }
@@ -165,7 +177,11 @@ fn how_much(tcb: &Tcb, unit: u32, unsent: u32, fin: bool, wnd_room: u32, cwnd_ro
     if tail == 0 || fin || !must_wait(tcb) {
         return Ok(most);
     }
-    if whole > 0 { Ok(whole) } else { Err(Limited::Application) }
+    if whole > 0 {
+        Ok(whole)
+    } else {
+        Err(Limited::Application)
+    }
 }
 
 /// Does the last short segment wait for more? Nagle: while an earlier short one is not acknowledged (RFC 9293 §3.7.4, in Minshall's form, so that
@@ -178,7 +194,15 @@ fn must_wait(tcb: &Tcb) -> bool {
     !options.nodelay && tcb.snd_una.before(tcb.snd_small) && tcb.snd_small.at_or_before(tcb.snd_nxt)
 }
 
-fn send_new(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, len: u32, fin: bool, unit: u32, options: &Options) -> Packet {
+fn send_new(
+    tcb: &mut Tcb,
+    flow: &mut Flow,
+    cx: &mut Cx<'_>,
+    len: u32,
+    fin: bool,
+    unit: u32,
+    options: &Options,
+) -> Packet {
     let seq = tcb.snd_nxt;
     let seg_len = len + u32::from(fin);
     if flow.sent.is_empty() {
@@ -187,7 +211,11 @@ fn send_new(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, len: u32, fin: bool
     }
     if fin {
         tcb.bits.set(Bits::FIN_SENT);
-        let next = if tcb.state == State::CloseWait { State::LastAck } else { State::FinWait1 };
+        let next = if tcb.state == State::CloseWait {
+            State::LastAck
+        } else {
+            State::FinWait1
+        };
         tcb.enter(next);
     }
     flow.sent.push(Sent {
@@ -243,7 +271,10 @@ fn probe(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
     if !tcb.bits.take(Bits::PROBE) {
         return None;
     }
-    let header = Header { seq: (tcb.snd_una - 1).0, ..ack_header(tcb) };
+    let header = Header {
+        seq: (tcb.snd_una - 1).0,
+        ..ack_header(tcb)
+    };
     let options = tcb.segment_options(cx.now);
     Some(segment(tcb, cx, header, &options, Packet::default()))
 }
@@ -262,7 +293,13 @@ fn acknowledgement(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
 }
 
 fn ack_header(tcb: &mut Tcb) -> Header {
-    Header { seq: tcb.snd_nxt.0, ack: tcb.rcv_nxt.0, flags: Flags::ACK, window: tcb.offer_window(), ..Header::default() }
+    Header {
+        seq: tcb.snd_nxt.0,
+        ack: tcb.rcv_nxt.0,
+        flags: Flags::ACK,
+        window: tcb.offer_window(),
+        ..Header::default()
+    }
 }
 
 /// SACK blocks to report now, as many as fit beside the other options.
@@ -278,7 +315,10 @@ fn sacks(tcb: &mut Tcb, options: &Options) -> SackBlocks {
 fn full_segment(tcb: &Tcb, flow: &mut Flow, cx: &Cx<'_>) -> (u32, Options) {
     let mut options = tcb.segment_options(cx.now);
     let mut unit = u32::from(tcb.mss);
-    if tcb.bits.has(Bits::SACK) && tcb.bits.has(Bits::ACK_NOW) && (!flow.assembler.is_empty() || flow.assembler.has_duplicate()) {
+    if tcb.bits.has(Bits::SACK)
+        && tcb.bits.has(Bits::ACK_NOW)
+        && (!flow.assembler.is_empty() || flow.assembler.has_duplicate())
+    {
         options.sack = flow.assembler.sack_blocks(3);
         let taken = options.len() as u32 - if options.timestamps.is_some() { 12 } else { 0 };
         unit = unit.saturating_sub(taken).max(1);
@@ -288,7 +328,11 @@ fn full_segment(tcb: &Tcb, flow: &mut Flow, cx: &Cx<'_>) -> (u32, Options) {
 
 /// `most`, cut to whole segments unless it reaches the end of `available`.
 fn whole_units(most: u32, unit: u32, available: u32) -> u32 {
-    if most >= available { available } else { (most / unit * unit).max(unit.min(available)) }
+    if most >= available {
+        available
+    } else {
+        (most / unit * unit).max(unit.min(available))
+    }
 }
 
 /// The segment `[seq, seq + len)`, whose last number may be FIN's.
@@ -305,7 +349,10 @@ fn data_segment(tcb: &mut Tcb, cx: &mut Cx<'_>, seq: SeqNumber, len: u32, unit: 
     if bytes > unit {
         packet.meta.gso = Gso::Tcp { mss: unit as u16 };
     }
-    let mut header = Header { seq: seq.0, ..ack_header(tcb) };
+    let mut header = Header {
+        seq: seq.0,
+        ..ack_header(tcb)
+    };
     if bytes > 0 && seq + bytes == tx_end {
         header.flags = header.flags.and(Flags::PSH);
     }

@@ -11,7 +11,11 @@ pub(super) struct Prr {
 
 impl Prr {
     pub(super) fn new(flight: u32) -> Self {
-        Self { delivered: 0, out: 0, recover_fs: flight.max(1) }
+        Self {
+            delivered: 0,
+            out: 0,
+            recover_fs: flight.max(1),
+        }
     }
 
     pub(super) fn on_sent(&mut self, bytes: u32) {
@@ -24,11 +28,17 @@ impl Prr {
         self.delivered += u64::from(delivered);
         let room = if pipe > ssthresh {
             // Proportional: ssthresh bytes leave for every RecoverFS bytes that arrive.
-            (self.delivered * u64::from(ssthresh)).div_ceil(u64::from(self.recover_fs)).saturating_sub(self.out)
+            (self.delivered * u64::from(ssthresh))
+                .div_ceil(u64::from(self.recover_fs))
+                .saturating_sub(self.out)
         } else {
             // The bound: conserve packets, or grow as in slow start where it is safe.
             let conserved = self.delivered.saturating_sub(self.out);
-            let limit = if safe { conserved.max(u64::from(delivered)) + u64::from(mss) } else { conserved };
+            let limit = if safe {
+                conserved.max(u64::from(delivered)) + u64::from(mss)
+            } else {
+                conserved
+            };
             limit.min(u64::from(ssthresh - pipe))
         };
         // The first retransmission always goes out.

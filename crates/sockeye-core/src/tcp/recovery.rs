@@ -146,9 +146,16 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
     }
     if flow.recovery.phase == Phase::Recovery {
         let pipe = flow.recovery.pipe(&flow.sent);
-        let delivered = if tcb.bits.has(Bits::SACK) || event.advanced { told.bytes } else { u32::from(tcb.mss) };
+        let delivered = if tcb.bits.has(Bits::SACK) || event.advanced {
+            told.bytes
+        } else {
+            u32::from(tcb.mss)
+        };
         let safe = event.advanced && !newly_lost;
-        tcb.cwnd = flow.recovery.prr.on_ack(delivered, pipe, tcb.ssthresh, u32::from(tcb.mss), safe);
+        tcb.cwnd = flow
+            .recovery
+            .prr
+            .on_ack(delivered, pipe, tcb.ssthresh, u32::from(tcb.mss), safe);
     }
 }
 
@@ -170,12 +177,17 @@ fn update_rack(tcb: &Tcb, flow: &mut Flow, event: &AckEvent, told: &Delivered) {
     let rtt = event.now.since(newest.at);
     if newest.resent {
         // Was it the original that arrived? The echo says so, or the time: it cannot be faster than the path.
-        let original = event.echo.is_some_and(|echo| ts_before(echo, super::options::ts_clock(newest.at, tcb.ts_offset)));
+        let original = event
+            .echo
+            .is_some_and(|echo| ts_before(echo, super::options::ts_clock(newest.at, tcb.ts_offset)));
         if original || rtt < Duration::from_micros(u64::from(tcb.rtt.min)) {
             return;
         }
     }
-    if rack.newest.is_none_or(|(at, end)| sent_after((newest.at, newest.end()), (at, end))) {
+    if rack
+        .newest
+        .is_none_or(|(at, end)| sent_after((newest.at, newest.end()), (at, end)))
+    {
         rack.newest = Some((newest.at, newest.end()));
         rack.rtt = rtt;
     }
@@ -188,7 +200,9 @@ fn sent_after(a: (Instant, SeqNumber), b: (Instant, SeqNumber)) -> bool {
 
 /// RFC 8985 §6.2 steps 4 and 5: everything sent sufficiently before the newest delivered run is lost.
 fn detect_by_rack(tcb: &mut Tcb, flow: &mut Flow, now: Instant) {
-    let Some(newest) = flow.recovery.rack.newest else { return };
+    let Some(newest) = flow.recovery.rack.newest else {
+        return;
+    };
     if flow.sent.is_empty() {
         return;
     }
@@ -217,7 +231,9 @@ fn detect_by_rack(tcb: &mut Tcb, flow: &mut Flow, now: Instant) {
 /// RFC 8985 §6.2 step 4: how much later than its successors a run may arrive.
 fn reordering_window(tcb: &Tcb, flow: &Flow) -> Duration {
     let rack = &flow.recovery.rack;
-    if !rack.reordering_seen && (flow.recovery.phase != Phase::Open || flow.sent.sacked() >= DUP_THRESH * u32::from(tcb.mss)) {
+    if !rack.reordering_seen
+        && (flow.recovery.phase != Phase::Open || flow.sent.sacked() >= DUP_THRESH * u32::from(tcb.mss))
+    {
         return Duration::ZERO;
     }
     let quarter = Duration::from_micros(u64::from(tcb.rtt.min / 4));
@@ -241,7 +257,12 @@ fn detect_by_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent) {
 }
 
 fn remember(tcb: &Tcb, flow: &mut Flow) {
-    flow.recovery.undo = Some(Undo { cwnd: tcb.cwnd, ssthresh: tcb.ssthresh, first_resent: None, resent: 0 });
+    flow.recovery.undo = Some(Undo {
+        cwnd: tcb.cwnd,
+        ssthresh: tcb.ssthresh,
+        first_resent: None,
+        resent: 0,
+    });
 }
 
 /// An episode begins. RFC 5681 §3.2 steps 2 and 3, RFC 6937 §3.
@@ -279,7 +300,9 @@ fn needless(flow: &mut Flow, event: &AckEvent) -> bool {
     if flow.recovery.phase == Phase::Open {
         return false;
     }
-    let Some(undo) = &mut flow.recovery.undo else { return false };
+    let Some(undo) = &mut flow.recovery.undo else {
+        return false;
+    };
     if event.advanced
         && let (Some(echo), Some(first)) = (event.echo, undo.first_resent)
         && ts_before(echo, first)
@@ -360,7 +383,10 @@ pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, now: Instant, cou
         }
         if flow.recovery.phase == Phase::Recovery {
             let pipe = flow.recovery.pipe(&flow.sent);
-            tcb.cwnd = flow.recovery.prr.on_ack(0, pipe, tcb.ssthresh, u32::from(tcb.mss), false);
+            tcb.cwnd = flow
+                .recovery
+                .prr
+                .on_ack(0, pipe, tcb.ssthresh, u32::from(tcb.mss), false);
         }
     }
 }
@@ -375,5 +401,12 @@ pub(super) fn tail_probe_delay(tcb: &Tcb, flow: &Flow, delack: Duration) -> Opti
     let srtt = tcb.rtt.srtt().filter(|_| usable)?;
     let single = flow.sent.in_flight() <= u32::from(tcb.mss);
     // Linux allows the remote 200 ms: its longest delayed acknowledgement.
-    Some(2 * srtt + if single { delack.max(Duration::from_millis(200)) } else { Duration::from_millis(2) })
+    Some(
+        2 * srtt
+            + if single {
+                delack.max(Duration::from_millis(200))
+            } else {
+                Duration::from_millis(2)
+            },
+    )
 }

@@ -16,7 +16,9 @@ pub(super) struct Rtt {
 impl Rtt {
     /// Takes in a sample. RFC 6298 §2.2 and §2.3.
     pub(super) fn sample(&mut self, rtt: Duration) {
-        let r = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX / 8).clamp(1, u32::MAX / 8);
+        let r = u32::try_from(rtt.as_micros())
+            .unwrap_or(u32::MAX / 8)
+            .clamp(1, u32::MAX / 8);
         if self.srtt == 0 {
             (self.srtt, self.rttvar, self.min) = (r, r / 2, r);
         } else {
@@ -46,7 +48,9 @@ impl Rtt {
 
     /// The timeout after `backoff` doublings. RFC 6298 §5.5.
     pub(super) fn backed_off(&self, backoff: u8, settings: &Settings) -> Duration {
-        self.rto(settings).saturating_mul(1 << backoff.min(20)).min(settings.tcp_rto_max)
+        self.rto(settings)
+            .saturating_mul(1 << backoff.min(20))
+            .min(settings.tcp_rto_max)
     }
 }
 

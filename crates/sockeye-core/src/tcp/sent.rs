@@ -197,7 +197,11 @@ impl Scoreboard {
     pub(super) fn sack(&mut self, left: SeqNumber, right: SeqNumber, told: &mut Delivered) {
         // The usual case costs one search: everything in the block is known already.
         let index = self.runs.partition_point(|run| run.end().at_or_before(left));
-        if self.runs.get(index).is_some_and(|run| run.fate == Fate::Sacked && right.at_or_before(run.end())) {
+        if self
+            .runs
+            .get(index)
+            .is_some_and(|run| run.fate == Fate::Sacked && right.at_or_before(run.end()))
+        {
             return;
         }
         let fack = self.fack;
@@ -284,12 +288,18 @@ impl Scoreboard {
 
     /// The first run that waits to be sent again.
     pub(super) fn next_lost(&self) -> Option<&Sent> {
-        if self.lost == 0 { None } else { self.runs.iter().find(|run| run.fate == Fate::Lost) }
+        if self.lost == 0 {
+            None
+        } else {
+            self.runs.iter().find(|run| run.fate == Fate::Lost)
+        }
     }
 
     /// Records that `[seq, seq + len)` was sent again now.
     pub(super) fn resend(&mut self, seq: SeqNumber, len: u32, at: Instant, delivered: u64, delivered_at: Instant) {
-        let Some(range) = self.range(seq, seq + len) else { return };
+        let Some(range) = self.range(seq, seq + len) else {
+            return;
+        };
         for index in range.clone() {
             if self.runs[index].fate != Fate::Sacked {
                 self.set_fate(index, Fate::Flying);

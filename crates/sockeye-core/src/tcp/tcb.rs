@@ -241,7 +241,14 @@ pub(super) struct Origin<'a> {
 impl Tcb {
     /// A connection in CLOSED, about to open.
     pub(super) fn new(origin: Origin<'_>) -> Self {
-        let Origin { tuple, iss, ts_offset, path_mtu, options, settings } = origin;
+        let Origin {
+            tuple,
+            iss,
+            ts_offset,
+            path_mtu,
+            options,
+            settings,
+        } = origin;
         let path_mtu = path_mtu.min(u32::from(u16::MAX)) as u16;
         let rcv_limit = options.recv_buffer.unwrap_or(settings.tcp_rmem[1]);
         let snd_limit = options.send_buffer.unwrap_or(settings.tcp_wmem[1].max(65_536));
@@ -305,14 +312,22 @@ impl Tcb {
 
     /// Changes state; the only place that does.
     pub(super) fn enter(&mut self, next: State) {
-        debug_assert!(super::close::may_become(self.state, next), "{:?} -> {next:?}", self.state); // RFC 9293 figure 5
+        debug_assert!(
+            super::close::may_become(self.state, next),
+            "{:?} -> {next:?}",
+            self.state
+        ); // RFC 9293 figure 5
         tracing::debug!(tuple = ?self.tuple, from = ?self.state, to = ?next, "tcp state");
         self.state = next;
     }
 
     /// The flow state, made when it is not there.
     pub(super) fn flow(&mut self, now: Instant, settings: &Settings) -> &mut Flow {
-        let kind = self.options.as_ref().and_then(|o| o.congestion).unwrap_or(settings.tcp_congestion_control);
+        let kind = self
+            .options
+            .as_ref()
+            .and_then(|o| o.congestion)
+            .unwrap_or(settings.tcp_congestion_control);
         let round_end = self.snd_nxt;
         self.flow.get_or_insert_with(|| {
             Box::new(Flow {
@@ -340,7 +355,11 @@ impl Tcb {
     }
 
     pub(super) fn window(&self) -> Window {
-        Window { cwnd: self.cwnd, ssthresh: self.ssthresh, mss: u32::from(self.mss) }
+        Window {
+            cwnd: self.cwnd,
+            ssthresh: self.ssthresh,
+            mss: u32::from(self.mss),
+        }
     }
 
     pub(super) fn set_window(&mut self, window: Window) {
@@ -364,7 +383,11 @@ impl Tcb {
 
     /// Sequence number of the first byte in the send rope: SYN comes before it.
     pub(super) fn tx_start(&self) -> SeqNumber {
-        if self.bits.has(Bits::SYN_ACKED) { self.snd_una } else { self.iss + 1 }
+        if self.bits.has(Bits::SYN_ACKED) {
+            self.snd_una
+        } else {
+            self.iss + 1
+        }
     }
 
     /// Sequence number after the last byte written: FIN's place.
@@ -425,7 +448,10 @@ impl Tcb {
     /// When any timer of this connection is due next.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let rexmit = (self.rexmit != Rexmit::Off).then_some(self.rexmit_at);
-        [rexmit, self.delack_at.map(untick), self.slow_at.map(untick)].into_iter().flatten().min()
+        [rexmit, self.delack_at.map(untick), self.slow_at.map(untick)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How long ago a millisecond stamp was.

@@ -41,13 +41,33 @@ struct Pair {
 
 fn tuple(flip: bool) -> FourTuple {
     let (a, b) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
-    if flip { FourTuple::new(b, a) } else { FourTuple::new(a, b) }
+    if flip {
+        FourTuple::new(b, a)
+    } else {
+        FourTuple::new(a, b)
+    }
 }
 
 impl Side {
     fn cx(&mut self, now: Instant) -> (&mut Tcb, Cx<'_>) {
-        let Self { tcb, settings, counters, limits, replies, .. } = self;
-        (tcb, Cx { now, settings, counters, limits, replies })
+        let Self {
+            tcb,
+            settings,
+            counters,
+            limits,
+            replies,
+            ..
+        } = self;
+        (
+            tcb,
+            Cx {
+                now,
+                settings,
+                counters,
+                limits,
+                replies,
+            },
+        )
     }
 }
 
@@ -60,7 +80,13 @@ impl Pair {
             let mut counters = Counters::default();
             let mut limits = Limits::new(keys.secret_stream("limits"));
             let mut replies = Vec::new();
-            let mut cx = Cx { now, settings, counters: &mut counters, limits: &mut limits, replies: &mut replies };
+            let mut cx = Cx {
+                now,
+                settings,
+                counters: &mut counters,
+                limits: &mut limits,
+                replies: &mut replies,
+            };
             let iss = tcp_keys.initial_sequence(&tuple(flip), now);
             let tcb = connect(tuple(flip), iss, TcpOptions::default(), 1_500, &tcp_keys, &mut cx);
             Side {
@@ -96,7 +122,11 @@ impl Pair {
             _ => usize::MAX,
         };
         let payload: Vec<u8> = packet.to_vec()[header_len..].to_vec();
-        let chunks: Vec<&[u8]> = if payload.is_empty() { vec![&[]] } else { payload.chunks(mss.max(1)).collect() };
+        let chunks: Vec<&[u8]> = if payload.is_empty() {
+            vec![&[]]
+        } else {
+            payload.chunks(mss.max(1)).collect()
+        };
         let last = chunks.len() - 1;
         let mut seq = header.seq;
         for (i, chunk) in chunks.into_iter().enumerate() {
@@ -115,7 +145,10 @@ impl Pair {
             for _ in 0..copies {
                 let jitter = Duration::from_nanos(below(&mut self.rng, self.jitter.as_nanos() as u64));
                 self.serial += 1;
-                let _ = self.wire.insert((self.now + self.delay + jitter, self.serial), (1 - from, single.clone()));
+                let _ = self.wire.insert(
+                    (self.now + self.delay + jitter, self.serial),
+                    (1 - from, single.clone()),
+                );
             }
         }
     }
@@ -166,7 +199,9 @@ impl Pair {
         }
         let timer = self.sides.iter().filter_map(|side| side.tcb.deadline()).min();
         let arrival = self.wire.first_key_value().map(|((at, _), _)| *at);
-        let Some(next) = [timer, arrival].into_iter().flatten().min() else { return false };
+        let Some(next) = [timer, arrival].into_iter().flatten().min() else {
+            return false;
+        };
         self.now = self.now.max(next);
         let now = self.now;
         while let Some(entry) = self.wire.first_entry()
@@ -189,7 +224,11 @@ impl Pair {
     fn run(&mut self, until: Duration) {
         let end = self.now + until;
         while self.now < end && self.step() {
-            if self.sides.iter().all(|side| matches!(side.tcb.state, State::Closed | State::TimeWait)) {
+            if self
+                .sides
+                .iter()
+                .all(|side| matches!(side.tcb.state, State::Closed | State::TimeWait))
+            {
                 return;
             }
         }
@@ -201,7 +240,10 @@ impl Pair {
 }
 
 fn stream(len: usize, salt: u8) -> Bytes {
-    (0..len).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3] ^ salt).collect::<Vec<u8>>().into()
+    (0..len)
+        .map(|i| (i as u32).wrapping_mul(2_654_435_761).to_le_bytes()[3] ^ salt)
+        .collect::<Vec<u8>>()
+        .into()
 }
 
 /// Both open at once (RFC 9293 figure 8), both send, both close.
@@ -216,7 +258,14 @@ fn exchange(seed: u64, size: usize, settings: &Settings, shape: impl FnOnce(&mut
     for side in 0..2 {
         let want = stream(size, 1 - side as u8);
         let got = &pair.sides[side].received;
-        assert_eq!(got.len(), want.len(), "seed {seed} side {side} {:?} at {}\n{:#?}", pair.states(), pair.now, pair.sides[side].tcb);
+        assert_eq!(
+            got.len(),
+            want.len(),
+            "seed {seed} side {side} {:?} at {}\n{:#?}",
+            pair.states(),
+            pair.now,
+            pair.sides[side].tcb
+        );
         assert!(got[..] == want[..], "seed {seed} side {side}: bytes differ");
     }
     pair

@@ -48,7 +48,8 @@ impl TimeWait {
             ts_offset: tcb.ts_offset,
             expires: super::tcb::millis(now).wrapping_add(wait_ms),
             last_answer: 0,
-            window: u16::try_from((tcb.rcv_edge.since(tcb.rcv_nxt).max(0) as u32) >> tcb.rcv_wscale).unwrap_or(u16::MAX),
+            window: u16::try_from((tcb.rcv_edge.since(tcb.rcv_nxt).max(0) as u32) >> tcb.rcv_wscale)
+                .unwrap_or(u16::MAX),
             timestamps: tcb.bits.has(Bits::TIMESTAMPS),
             fallback: tcb.bits.has(Bits::FALLBACK),
         }
@@ -63,7 +64,9 @@ impl TimeWait {
         }
         if seg.flags.has(Flags::SYN) && !seg.flags.has(Flags::ACK) {
             let newer = match stamp {
-                Some(ts) => ts_before(self.ts_recent, ts.value) || (ts.value == self.ts_recent && self.rcv_nxt.before(seg.seq)),
+                Some(ts) => {
+                    ts_before(self.ts_recent, ts.value) || (ts.value == self.ts_recent && self.rcv_nxt.before(seg.seq))
+                }
                 None => self.rcv_nxt.before(seg.seq),
             };
             if newer {
@@ -74,7 +77,11 @@ impl TimeWait {
         if old || !acceptable(self.rcv_nxt, u32::from(self.window), seg.seq, seg.seg_len()) {
             let again = seg.flags.has(Flags::FIN) && seg.end() == self.rcv_nxt;
             self.acknowledge(seg, cx);
-            return if again { Ok(Straggler::Restart) } else { Err(DropReason::OutOfWindow) };
+            return if again {
+                Ok(Straggler::Restart)
+            } else {
+                Err(DropReason::OutOfWindow)
+            };
         }
         if seg.seg_len() > 0 {
             self.acknowledge(seg, cx);
@@ -97,10 +104,20 @@ impl TimeWait {
             window: self.window,
             urgent: 0,
         };
-        let timestamps =
-            self.timestamps.then(|| Timestamps { value: ts_clock(cx.now, self.ts_offset), echo: self.ts_recent });
-        let options = Options { timestamps, ..Options::default() };
-        cx.replies.push(Reply { tuple: self.tuple, header, options, fallback: self.fallback });
+        let timestamps = self.timestamps.then(|| Timestamps {
+            value: ts_clock(cx.now, self.ts_offset),
+            echo: self.ts_recent,
+        });
+        let options = Options {
+            timestamps,
+            ..Options::default()
+        };
+        cx.replies.push(Reply {
+            tuple: self.tuple,
+            header,
+            options,
+            fallback: self.fallback,
+        });
     }
 }
 

@@ -96,7 +96,11 @@ fn gives_up(tcb: &Tcb, flow: &Flow, cx: &Cx<'_>) -> bool {
     let patience = match tcb.opt().user_timeout {
         Some(timeout) if !timeout.is_zero() => timeout,
         _ => {
-            let retries = if tcb.bits.has(Bits::ORPHAN) { cx.settings.tcp_orphan_retries } else { cx.settings.tcp_retries2 };
+            let retries = if tcb.bits.has(Bits::ORPHAN) {
+                cx.settings.tcp_orphan_retries
+            } else {
+                cx.settings.tcp_retries2
+            };
             // Measured in time, as if each timeout had begun from the smallest: a short RTT does not mean short patience.
             patience_of(retries, cx.settings)
         }
@@ -106,7 +110,14 @@ fn gives_up(tcb: &Tcb, flow: &Flow, cx: &Cx<'_>) -> bool {
 
 /// How long `retries` timeouts take when the first is the smallest there is.
 fn patience_of(retries: u8, settings: &Settings) -> Duration {
-    (0..=retries).map(|n| settings.tcp_rto_min.saturating_mul(1 << n.min(20)).min(settings.tcp_rto_max)).sum()
+    (0..=retries)
+        .map(|n| {
+            settings
+                .tcp_rto_min
+                .saturating_mul(1 << n.min(20))
+                .min(settings.tcp_rto_max)
+        })
+        .sum()
 }
 
 /// Time to the next window probe.
@@ -127,7 +138,11 @@ fn on_persist(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         // Small, not closed: what fits is sent now.
         return;
     }
-    let retries = if tcb.bits.has(Bits::ORPHAN) { cx.settings.tcp_orphan_retries } else { cx.settings.tcp_retries2 };
+    let retries = if tcb.bits.has(Bits::ORPHAN) {
+        cx.settings.tcp_orphan_retries
+    } else {
+        cx.settings.tcp_retries2
+    };
     let patience = tcb.opt().user_timeout.filter(|timeout| !timeout.is_zero());
     let silent = Tcb::ago(cx.now, tcb.last_rx);
     if tcb.retries >= retries || (tcb.retries > 0 && patience.is_some_and(|patience| silent >= patience)) {
@@ -228,7 +243,11 @@ pub(super) fn rearm(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Setting
 
 /// The timeout counts from the departure of the oldest run in flight.
 fn arm_timeout(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Settings) {
-    let oldest = flow.sent.runs().find(|run| run.fate == Fate::Flying).map_or(now, |run| run.at);
+    let oldest = flow
+        .sent
+        .runs()
+        .find(|run| run.fate == Fate::Flying)
+        .map_or(now, |run| run.at);
     let due = oldest + tcb.rtt.backed_off(tcb.backoff, settings);
     tcb.rexmit = Rexmit::Timeout;
     tcb.rexmit_at = due.max(now + Duration::from_millis(1));

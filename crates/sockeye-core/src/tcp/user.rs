@@ -38,7 +38,11 @@ impl Tcb {
         let now = data.split_to(room.min(data.len()));
         let n = now.len();
         let tx = self.tx.get_or_insert_default();
-        if n < COPY_BELOW { tx.append(&now) } else { tx.push(now) }
+        if n < COPY_BELOW {
+            tx.append(&now)
+        } else {
+            tx.push(now)
+        }
         if !data.is_empty() {
             self.bits.set(Bits::WANTS_ROOM);
         }
@@ -122,7 +126,9 @@ impl Tcb {
 
     /// The time to live and type of service that were set.
     pub(crate) fn marking(&self) -> (Option<u8>, u8) {
-        self.options.as_ref().map_or((None, 0), |options| (options.ttl, options.tos))
+        self.options
+            .as_ref()
+            .map_or((None, 0), |options| (options.ttl, options.tos))
     }
 
     /// True when an acknowledgement is to leave now.

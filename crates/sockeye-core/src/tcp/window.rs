@@ -41,7 +41,10 @@ impl Tcb {
     /// Receive buffer not in use.
     fn free_receive(&self) -> u32 {
         let held = self.readable() + self.flow.as_ref().map_or(0, |flow| flow.assembler.held());
-        let limit = self.opt().window_clamp.map_or(self.rcv_limit, |clamp| clamp.min(self.rcv_limit));
+        let limit = self
+            .opt()
+            .window_clamp
+            .map_or(self.rcv_limit, |clamp| clamp.min(self.rcv_limit));
         limit.saturating_sub(held as u32)
     }
 
@@ -64,7 +67,11 @@ impl Tcb {
         // The field counts granules. Round up, so that the edge stays where it was promised, unless that would outgrow the buffer for good.
         let granule = 1_u32 << self.rcv_wscale;
         let up = promised.div_ceil(granule);
-        let granules = if up * granule <= free + granule { up } else { promised / granule };
+        let granules = if up * granule <= free + granule {
+            up
+        } else {
+            promised / granule
+        };
         let field = granules.min(u32::from(u16::MAX));
         self.rcv_edge = self.rcv_edge.max(self.rcv_nxt + field * granule);
         field as u16
@@ -95,7 +102,11 @@ impl Tcb {
         let could = self.rcv_nxt + self.free_receive();
         let gain = could.since(self.rcv_edge).max(0) as u32;
         let left = self.rcv_edge.since(self.rcv_nxt).max(0) as u32;
-        let worth = if left < self.rcv_limit / 2 { (2 * u32::from(self.adv_mss)).min(self.rcv_limit / 2) } else { self.rcv_limit / 2 };
+        let worth = if left < self.rcv_limit / 2 {
+            (2 * u32::from(self.adv_mss)).min(self.rcv_limit / 2)
+        } else {
+            self.rcv_limit / 2
+        };
         if gain > 0 && gain >= worth {
             self.bits.set(Bits::ACK_NOW);
         }

@@ -41,7 +41,16 @@ impl Flags {
 impl std::fmt::Debug for Flags {
     /// As tcpdump and packetdrill write them: `S.`, `P.`, `F.`, `R`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (bit, name) in [(2, 'S'), (1, 'F'), (4, 'R'), (8, 'P'), (32, 'U'), (64, 'E'), (128, 'W'), (16, '.')] {
+        for (bit, name) in [
+            (2, 'S'),
+            (1, 'F'),
+            (4, 'R'),
+            (8, 'P'),
+            (32, 'U'),
+            (64, 'E'),
+            (128, 'W'),
+            (16, '.'),
+        ] {
             if self.0 & bit != 0 {
                 write!(f, "{name}")?;
             }
@@ -163,7 +172,10 @@ fn parse_options(mut bytes: &[u8]) -> Options {
     if let [NOP, NOP, TIMESTAMPS, 10, rest @ ..] = bytes
         && rest.len() == 8
     {
-        options.timestamps = Some(Timestamps { value: be32(&rest[..4]), echo: be32(&rest[4..]) });
+        options.timestamps = Some(Timestamps {
+            value: be32(&rest[..4]),
+            echo: be32(&rest[4..]),
+        });
         return options;
     }
     while let [kind, rest @ ..] = bytes {
@@ -190,7 +202,12 @@ impl Options {
             (MSS, 2) => self.mss = Some(be16(value)),
             (WINDOW_SCALE, 1) => self.window_scale = Some(value[0]),
             (SACK_PERMITTED, 0) => self.sack_permitted = true,
-            (TIMESTAMPS, 8) => self.timestamps = Some(Timestamps { value: be32(&value[..4]), echo: be32(&value[4..]) }),
+            (TIMESTAMPS, 8) => {
+                self.timestamps = Some(Timestamps {
+                    value: be32(&value[..4]),
+                    echo: be32(&value[4..]),
+                })
+            }
             (SACK, n) if n % 8 == 0 => {
                 for block in value.chunks_exact(8) {
                     self.sack.push(be32(&block[..4]), be32(&block[4..]));
@@ -203,10 +220,18 @@ impl Options {
     /// Bytes these options take in a header, padding included.
     pub fn len(&self) -> usize {
         let timestamps = if self.timestamps.is_some() { 12 } else { 0 };
-        let sack = if self.sack.is_empty() { 0 } else { 4 + 8 * self.sack.as_slice().len() };
+        let sack = if self.sack.is_empty() {
+            0
+        } else {
+            4 + 8 * self.sack.as_slice().len()
+        };
         let syn = if self.mss.is_some() { 4 } else { 0 } + if self.window_scale.is_some() { 4 } else { 0 };
         // SACK-permitted takes the place of the timestamps' padding, as everybody writes it.
-        let permitted = if self.sack_permitted && self.timestamps.is_none() { 4 } else { 0 };
+        let permitted = if self.sack_permitted && self.timestamps.is_none() {
+            4
+        } else {
+            0
+        };
         timestamps + sack + syn + permitted
     }
 
@@ -285,13 +310,41 @@ mod tests {
         let ts = Some(Timestamps { value: 7, echo: 9 });
         for options in [
             Options::default(),
-            Options { timestamps: ts, ..Options::default() },
-            Options { mss: Some(1460), window_scale: Some(7), sack_permitted: true, timestamps: ts, ..Options::default() },
-            Options { mss: Some(1460), sack_permitted: true, ..Options::default() },
-            Options { timestamps: ts, sack, ..Options::default() },
-            Options { sack, ..Options::default() },
+            Options {
+                timestamps: ts,
+                ..Options::default()
+            },
+            Options {
+                mss: Some(1460),
+                window_scale: Some(7),
+                sack_permitted: true,
+                timestamps: ts,
+                ..Options::default()
+            },
+            Options {
+                mss: Some(1460),
+                sack_permitted: true,
+                ..Options::default()
+            },
+            Options {
+                timestamps: ts,
+                sack,
+                ..Options::default()
+            },
+            Options {
+                sack,
+                ..Options::default()
+            },
         ] {
-            let header = Header { source: 1, destination: 2, seq: 3, ack: 4, flags: Flags::SYN.and(Flags::ACK), window: 5, urgent: 6 };
+            let header = Header {
+                source: 1,
+                destination: 2,
+                seq: 3,
+                ack: 4,
+                flags: Flags::SYN.and(Flags::ACK),
+                window: 5,
+                urgent: 6,
+            };
             let mut head = Head::for_output();
             build(&mut head, &header, &options);
             assert_eq!(head.len() % 4, 0);
@@ -302,7 +355,11 @@ mod tests {
     #[test]
     fn odd_options_do_no_harm() {
         for (case, bytes, want) in [
-            ("unknown kind is skipped", &[99, 4, 0, 0, MSS, 4, 5, 180][..], Some(1460)),
+            (
+                "unknown kind is skipped",
+                &[99, 4, 0, 0, MSS, 4, 5, 180][..],
+                Some(1460),
+            ),
             ("zero length ends the list", &[99, 0, MSS, 4, 5, 180], None),
             ("length one ends the list", &[99, 1, MSS, 4, 5, 180], None),
             ("length beyond the end", &[MSS, 40, 5, 180], None),

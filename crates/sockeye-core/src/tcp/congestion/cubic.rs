@@ -38,7 +38,11 @@ impl Cubic {
         let epoch = match self.epoch {
             Some(epoch) => epoch,
             None => {
-                self.k = if cwnd < self.w_max { cube_root((self.w_max - cwnd) / C) } else { 0.0 };
+                self.k = if cwnd < self.w_max {
+                    cube_root((self.w_max - cwnd) / C)
+                } else {
+                    0.0
+                };
                 self.w_max = self.w_max.max(cwnd);
                 self.w_est = cwnd;
                 *self.epoch.insert(ack.now)
@@ -53,9 +57,17 @@ impl Cubic {
         let target = at(elapsed + ack.srtt).clamp(cwnd, 1.5 * cwnd);
         let segments = f64::from(acked) / mss;
         // RFC 9438 §4.3: alpha is chosen to match Reno's average until the old window is reached again.
-        let alpha = if self.w_est < self.cwnd_prior { 3.0 * (1.0 - BETA) / (1.0 + BETA) } else { 1.0 };
+        let alpha = if self.w_est < self.cwnd_prior {
+            3.0 * (1.0 - BETA) / (1.0 + BETA)
+        } else {
+            1.0
+        };
         self.w_est += alpha * segments / cwnd;
-        let grown = if at(elapsed) < self.w_est { (self.w_est - cwnd).max(0.0) } else { (target - cwnd) / cwnd * segments };
+        let grown = if at(elapsed) < self.w_est {
+            (self.w_est - cwnd).max(0.0)
+        } else {
+            (target - cwnd) / cwnd * segments
+        };
         self.credit += grown * mss;
         let whole = self.credit.clamp(0.0, f64::from(u32::MAX / 4)) as u32;
         self.credit -= f64::from(whole);
@@ -92,7 +104,11 @@ impl CongestionControl for Cubic {
         let cwnd = f64::from(window.cwnd) / f64::from(window.mss);
         self.before = (self.w_max, self.cwnd_prior);
         // Fast convergence: a flow that did not reach its old window leaves room to newcomers. RFC 8312 §4.6.
-        self.w_max = if cwnd < self.w_max { cwnd * (1.0 + BETA) / 2.0 } else { cwnd };
+        self.w_max = if cwnd < self.w_max {
+            cwnd * (1.0 + BETA) / 2.0
+        } else {
+            cwnd
+        };
         self.cwnd_prior = cwnd;
         self.epoch = None;
         self.credit = 0.0;
@@ -144,7 +160,11 @@ mod tests {
     #[test]
     fn grows_back_to_the_old_window_in_k_seconds() {
         let mut cubic = Cubic::default();
-        let mut window = Window { cwnd: 100_000, ssthresh: 100_000, mss: 1000 };
+        let mut window = Window {
+            cwnd: 100_000,
+            ssthresh: 100_000,
+            mss: 1000,
+        };
         cubic.on_congestion(Instant::ZERO, &mut window);
         assert_eq!(window.ssthresh, 70_000);
         window.cwnd = window.ssthresh;
@@ -154,8 +174,14 @@ mod tests {
         while now < Instant::from_millis((k * 1000.0) as u64) {
             let acked = window.cwnd;
             for _ in 0..acked / 1000 {
-                let ack =
-                    AckSample { now, acked: 1000, rtt: Some(rtt), srtt: rtt, round_start: false, cwnd_limited: true };
+                let ack = AckSample {
+                    now,
+                    acked: 1000,
+                    rtt: Some(rtt),
+                    srtt: rtt,
+                    round_start: false,
+                    cwnd_limited: true,
+                };
                 cubic.on_ack(&ack, &mut window);
             }
             now += rtt;

@@ -46,7 +46,8 @@ impl HyStart {
             self.samples += 1;
             self.this_round_min = Some(self.this_round_min.map_or(rtt, |min| min.min(rtt)));
         }
-        if let (Some(this), Some(last), true) = (self.this_round_min, self.last_round_min, self.samples >= RTT_SAMPLES) {
+        if let (Some(this), Some(last), true) = (self.this_round_min, self.last_round_min, self.samples >= RTT_SAMPLES)
+        {
             let threshold = (last / 8).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH);
             match self.conservative {
                 None if this >= last + threshold => self.conservative = Some((this, 0)),
@@ -54,6 +55,10 @@ impl HyStart {
                 _ => {}
             }
         }
-        Pace::Grow(if self.conservative.is_some() { ack.acked / CSS_GROWTH_DIVISOR } else { ack.acked })
+        Pace::Grow(if self.conservative.is_some() {
+            ack.acked / CSS_GROWTH_DIVISOR
+        } else {
+            ack.acked
+        })
     }
 }

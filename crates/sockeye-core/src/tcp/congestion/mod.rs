@@ -86,5 +86,7 @@ impl Congestion {
 
 /// The initial window: RFC 6928 §2, `min(10 * MSS, max(2 * MSS, 14600))` for ten segments.
 pub(super) fn initial_window(mss: u32, segments: u32) -> u32 {
-    segments.saturating_mul(mss).min(segments.saturating_mul(1_460).max(2 * mss))
+    segments
+        .saturating_mul(mss)
+        .min(segments.saturating_mul(1_460).max(2 * mss))
 }

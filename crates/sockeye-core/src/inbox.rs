@@ -1,0 +1,191 @@
+//! What waits for a datagram socket: datagrams in the order they came, and errors about those it sent.
+//!
+//! It decides what fits and which ICMP error a socket gets to see. Who gets a datagram is decided before (`demux`, `raw`); a full queue drops
+//! the newest and counts it, as the network would have. The rules are those of Linux, udp(7) and ip(7) `IP_RECVERR`; RFC 1122 §4.1.3.3.
+
+use crate::error::SocketError;
+use crate::socket::{ErrorReport, Received, Unreachable};
+use std::collections::VecDeque;
+
+/// What a queued datagram costs besides its payload, so that many empty ones are not free.
+const OVERHEAD: usize = 512;
+/// Reports kept in an error queue; then the oldest ones are worth more than new ones.
+const REPORTS: usize = 64;
+
+/// Queues of one socket.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    queue: VecDeque<Received>,
+    /// Payload bytes in `queue`.
+    bytes: usize,
+    error: Option<SocketError>,
+    reports: VecDeque<ErrorReport>,
+    drops: u64,
+}
+
+impl Inbox {
+    /// Queues a datagram. False when it does not fit `limit`, a number of bytes in which each datagram costs more than its payload; an empty
+    /// queue takes any datagram.
+    pub(crate) fn push(&mut self, received: Received, limit: usize) -> bool {
+        let charged = self.bytes + self.queue.len() * OVERHEAD;
+        if !self.queue.is_empty() && charged + received.data.len() + OVERHEAD > limit {
+            self.drops += 1;
+            return false;
+        }
+        self.bytes += received.data.len();
+        self.queue.push_back(received);
+        true
+    }
+
+    /// The oldest datagram.
+    pub(crate) fn pop(&mut self) -> Option<Received> {
+        let received = self.queue.pop_front()?;
+        self.bytes -= received.data.len();
+        Some(received)
+    }
+
+    /// Datagrams and payload bytes waiting.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.queue.len(), self.bytes)
+    }
+
+    /// Datagrams that found the queue full.
+    pub(crate) const fn drops(&self) -> u64 {
+        self.drops
+    }
+
+    /// An ICMP error about a datagram this socket sent. With `recverr` all are reported and kept; else only a connected socket hears, and
+    /// only of what will not pass. True when there is something new to see.
+    pub(crate) fn on_icmp(
+        &mut self,
+        kind: Unreachable,
+        connected: bool,
+        recverr: bool,
+        report: impl FnOnce() -> ErrorReport,
+    ) -> bool {
+        if !(recverr || connected && is_hard(kind)) {
+            return false;
+        }
+        if recverr && self.reports.len() < REPORTS {
+            self.reports.push_back(report());
+        }
+        self.error = Some(socket_error(kind));
+        true
+    }
+
+    /// The pending error, which is then no longer pending.
+    pub(crate) fn take_error(&mut self) -> Option<SocketError> {
+        self.error.take()
+    }
+
+    /// The oldest report.
+    pub(crate) fn take_report(&mut self) -> Option<ErrorReport> {
+        self.reports.pop_front()
+    }
+}
+
+/// The limit that `SO_RCVBUF` (in payload bytes) or else the host's setting gives. Linux doubles what a program asks for, to have room for
+/// the overhead, and not its own default.
+pub(crate) fn limit(asked: Option<u32>, default: u32) -> usize {
+    asked.map_or(default as usize, |bytes| bytes as usize * 2)
+}
+
+/// True for errors that will not pass by waiting. RFC 1122 §4.2.3.9 calls the others soft.
+fn is_hard(kind: Unreachable) -> bool {
+    match kind {
+        Unreachable::Protocol | Unreachable::Port | Unreachable::Prohibited | Unreachable::TooBig(_) => true,
+        Unreachable::Network | Unreachable::Host | Unreachable::HopLimit => false,
+    }
+}
+
+/// What an ICMP error is to a socket.
+pub(crate) fn socket_error(kind: Unreachable) -> SocketError {
+    match kind {
+        Unreachable::Port => SocketError::ConnectionRefused,
+        Unreachable::Protocol => SocketError::ProtocolUnreachable,
+        Unreachable::Network => SocketError::NetworkUnreachable,
+        Unreachable::Host | Unreachable::HopLimit => SocketError::HostUnreachable,
+        Unreachable::Prohibited => SocketError::Prohibited,
+        Unreachable::TooBig(_) => SocketError::MessageTooLong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    fn datagram(len: usize) -> Received {
+        let end = SocketAddr::from(([127, 0, 0, 1], 9));
+        Received {
+            from: end,
+            to: end,
+            data: Bytes::from(vec![0; len]),
+            tos: 0,
+            ttl: 64,
+            interface: 0,
+        }
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_newest() {
+        let mut inbox = Inbox::default();
+        assert!(inbox.push(datagram(5_000), 2_048), "an empty queue takes any datagram");
+        assert!(!inbox.push(datagram(0), 2_048));
+        assert_eq!((inbox.queued(), inbox.drops()), ((1, 5_000), 1));
+        assert_eq!(inbox.pop().map(|received| received.data.len()), Some(5_000));
+        for n in 0..8 {
+            assert_eq!(
+                inbox.push(datagram(n), 2_048),
+                n < 3,
+                "empty-looking datagrams cost too: {n}"
+            );
+        }
+        assert_eq!(inbox.queued(), (3, 3));
+        let lengths: Vec<_> = std::iter::from_fn(|| inbox.pop())
+            .map(|received| received.data.len())
+            .collect();
+        assert_eq!(lengths, [0, 1, 2]);
+        assert_eq!((inbox.queued(), inbox.drops()), ((0, 0), 6));
+    }
+
+    #[test]
+    fn who_hears_of_icmp_errors() {
+        use SocketError::{ConnectionRefused, HostUnreachable, MessageTooLong};
+        for (kind, connected, recverr, want) in [
+            (Unreachable::Port, true, false, Some(ConnectionRefused)),
+            (Unreachable::Port, false, false, None),
+            (Unreachable::Port, false, true, Some(ConnectionRefused)),
+            (Unreachable::Host, true, false, None),
+            (Unreachable::Host, true, true, Some(HostUnreachable)),
+            (Unreachable::HopLimit, true, false, None),
+            (Unreachable::HopLimit, false, true, Some(HostUnreachable)),
+            (Unreachable::TooBig(1400), true, false, Some(MessageTooLong)),
+            (Unreachable::TooBig(1400), false, false, None),
+        ] {
+            let mut inbox = Inbox::default();
+            let report = || ErrorReport {
+                error: socket_error(kind),
+                to: SocketAddr::from(([127, 0, 0, 1], 9)),
+                from: Ipv4Addr::LOCALHOST.into(),
+                icmp_type: 3,
+                icmp_code: 3,
+                info: 0,
+                data: Bytes::new(),
+            };
+            assert_eq!(
+                inbox.on_icmp(kind, connected, recverr, report),
+                want.is_some(),
+                "{kind:?}"
+            );
+            assert_eq!(inbox.take_report().map(|report| report.error), want.filter(|_| recverr));
+            assert_eq!(
+                inbox.take_error(),
+                want,
+                "{kind:?} connected {connected} recverr {recverr}"
+            );
+            assert_eq!(inbox.take_error(), None);
+        }
+    }
+}
