@@ -128,3 +128,38 @@ fn long_answers_are_cut_for_those_who_take_no_more() {
     assert!(read.metadata.truncation && read.answers.is_empty() && answers(&short, &asked));
     assert_eq!(truncate(long.clone(), long.len()), long);
 }
+
+#[test]
+fn mutated_messages_are_read_without_a_panic() {
+    use crate::names::zone::Zone;
+    use sockeye_core::keys::{Keys, below};
+    let asked = query("hello.sockeye.test.", RecordType::A, Some(1232));
+    let bases = [
+        reply_of(&asked, ResponseCode::NoError, 3),
+        query("2.2.0.10.in-addr.arpa.", RecordType::PTR, None),
+        asked.clone(),
+    ];
+    let zone = Zone::new(true, true, &[]);
+    let mut rng = Keys::new(1, "dns").stream("mutations");
+    let mut draw = |n: usize| below(&mut rng, n as u64) as usize;
+    for _ in 0..50_000 {
+        let mut bytes = bases[draw(bases.len())].clone();
+        for _ in 0..=draw(6) {
+            let at = draw(bytes.len());
+            match draw(4) {
+                0 => bytes[at] = draw(256) as u8,
+                1 => bytes[at] = 0xc0,
+                2 => bytes.truncate(at + 1),
+                _ => bytes.insert(at, 63),
+            }
+        }
+        if let Ok(question) = Question::parse(&bytes) {
+            let known = question.kind().and_then(|kind| zone.lookup(question.name(), kind));
+            question.answer(&known.unwrap_or(Known::NoSuchName));
+            question.fail(Failure::Busy);
+        }
+        answers(&bytes, &asked);
+        addresses(&bytes);
+        truncate(bytes, 20);
+    }
+}

@@ -292,3 +292,29 @@ fn a_silent_client_is_let_go() {
     assert_eq!(at, Instant::ZERO + IDLE);
     assert_eq!(step(at), Step::Close);
 }
+
+#[test]
+fn mutated_requests_end_without_a_panic() {
+    use sockeye_core::keys::{Keys, below};
+    let bases = [
+        "PUT /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b\r\n1234\r\n5\r\n56789\r\n0\r\nT: y\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n123456789GET / HTTP/1.1\r\n",
+        "GET /delay/1.5 HTTP/1.0\r\nConnection: keep-alive, close\r\nAccept: */*\r\n\r\n",
+        "HEAD /status/204?x=1&y HTTP/1.1\r\nHost: [fd00::2]:80\r\nRange: bytes=1-2\r\n\r\n",
+    ];
+    let mut rng = Keys::new(1, "http").stream("mutations");
+    let mut draw = |n: usize| below(&mut rng, n as u64) as usize;
+    for _ in 0..20_000 {
+        let mut bytes = bases[draw(bases.len())].as_bytes().to_vec();
+        for _ in 0..=draw(4) {
+            let at = draw(bytes.len());
+            match draw(4) {
+                0 => bytes[at] ^= 1 << draw(8),
+                1 => bytes.truncate(at + 1),
+                2 => bytes.insert(at, b"\r\n:,;0f\0\xff "[draw(10)]),
+                _ => bytes.extend_from_within(at..),
+            }
+        }
+        converse(&bytes, 1 + draw(40));
+    }
+}
