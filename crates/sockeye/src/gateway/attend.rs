@@ -10,6 +10,7 @@ use crate::services::{INPUT, Io, OUTPUT, Service, Step};
 use bytes::Bytes;
 use sockeye_core::Instant;
 use sockeye_core::buf::Rope;
+use sockeye_core::error::WriteError;
 use sockeye_core::socket::{Close, Shutdown, SynAnswer, SynId, TcpId, TcpOptions};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -77,9 +78,9 @@ impl Visit {
     /// Moves bytes and lets the service work until there is nothing more to do.
     fn run(&mut self, ground: &mut Ground) -> Look {
         for _ in 0..ROUNDS {
-            self.send(ground);
+            let alive = self.send(ground);
             let readiness = ground.host.tcp_readiness(self.id);
-            if readiness.error.is_some() || (readiness.closed && !readiness.eof) {
+            if !alive || readiness.error.is_some() || (readiness.closed && !readiness.fin_received) {
                 return Look::Leave(FlowState::Reset, Close::Reset);
             }
             if self.lingers.is_some() {
@@ -96,15 +97,15 @@ impl Visit {
                 Step::GoUntil(at) => Some(at),
                 Step::Go | Step::Close => None,
             };
-            self.send(ground);
-            let all_sent = self.output.is_empty() && self.unsent.is_empty();
+            let alive = self.send(ground);
+            let all_sent = alive && self.output.is_empty() && self.unsent.is_empty();
             if step == Step::Close && all_sent {
                 ground.host.tcp_shutdown(ground.now, self.id, Shutdown::Write);
                 self.lingers = Some(ground.now + LINGER);
                 self.wake = self.lingers;
                 continue;
             }
-            if !moved || self.output.len() >= OUTPUT {
+            if alive && (!moved || self.output.len() >= OUTPUT) {
                 return Look::Stay;
             }
         }
@@ -136,21 +137,21 @@ impl Visit {
         self.service.step(&mut io)
     }
 
-    /// Hands output to the host as far as it takes it.
-    fn send(&mut self, ground: &mut Ground) {
+    /// Hands output to the host as far as it takes it. False when the connection takes nothing more, ever.
+    fn send(&mut self, ground: &mut Ground) -> bool {
         loop {
             if self.unsent.is_empty() {
                 match self.output.pop_chunk(usize::MAX) {
                     Some(chunk) => self.unsent = chunk,
-                    None => return,
+                    None => return true,
                 }
             }
             match ground.host.tcp_write(ground.now, self.id, &mut self.unsent) {
                 Ok(n) => self.sent += n as u64,
-                Err(_) => return,
+                Err(error) => return matches!(error, WriteError::WouldBlock | WriteError::NotConnected),
             }
             if !self.unsent.is_empty() {
-                return;
+                return true;
             }
         }
     }

@@ -1,8 +1,8 @@
 //! TCP relays: a connection of the gateway's host on one side, a kernel socket on the other.
 //!
 //! A connection inside is accepted only after the kernel's own connection to the same address was, so that a refusal, a timeout or an
-//! unreachable network outside is the same inside. Then bytes go both ways under backpressure: never more is read from one side than the
-//! other takes. Ends are carried over as they are: FIN by half close, RST by RST. What one side accepted is delivered to the other before
+//! unreachable network outside is the same inside. Then bytes go both ways under backpressure: what one side does not take yet is read from
+//! the other only up to one step's worth ([`READ`], [`WRITE`]). Ends are carried over as they are: FIN by half close, RST by RST. What one side accepted is delivered to the other before
 //! its end is (for a reset: within [`DRAIN`]).
 
 use super::counters::{Direction, Flow, FlowState, Protocol};
@@ -140,11 +140,11 @@ impl Relay {
         let (Some(fd), Some(id)) = (self.fd.take(), self.id) else {
             return Err(End::OutsideFailed);
         };
-        let outcome = self
-            .move_inward(ground, &fd, id)
-            .and_then(|()| self.move_outward(ground, &fd, id));
+        // Outward even when inward failed: the program's last words go out before the end that follows them.
+        let inward = self.move_inward(ground, &fd, id);
+        let outward = self.move_outward(ground, &fd, id);
         self.fd = Some(fd);
-        outcome?;
+        inward.and(outward)?;
         if self.outside_ended && self.inside_ended {
             return Err(End::Done);
         }
@@ -165,12 +165,11 @@ impl Relay {
                     Err(_) => return Err(End::InsideFailed(FlowState::Reset)),
                 }
             }
-            let room = ground.host.tcp_readiness(id).writable;
-            if !self.can_read || self.outside_ended || room == 0 {
+            if !self.can_read || self.outside_ended {
                 return Ok(());
             }
-            let max = room.min(READ);
-            match kernel::read(fd, ground.host.pool(), max) {
+            // One buffer more than the host may take: a write that it does not take whole makes it tell when there is room.
+            match kernel::read(fd, ground.host.pool(), READ) {
                 Ok(bytes) if bytes.is_empty() => {
                     self.outside_ended = true;
                     if matches!(self.stage, Stage::Open) {
@@ -178,7 +177,7 @@ impl Relay {
                     }
                 }
                 Ok(bytes) => {
-                    self.can_read = bytes.len() == max || self.hangup;
+                    self.can_read = bytes.len() == READ || self.hangup;
                     self.received += bytes.len() as u64;
                     self.inward = if bytes.len() < SMALL {
                         Bytes::copy_from_slice(&bytes)
@@ -509,7 +508,7 @@ fn inside_failure(readiness: Readiness) -> Option<FlowState> {
             Some(FlowState::Unreachable)
         }
         Some(_) => Some(FlowState::Reset),
-        None if readiness.closed => Some(FlowState::Reset),
+        None if readiness.closed && !readiness.fin_received => Some(FlowState::Reset),
         None => None,
     }
 }
