@@ -16,7 +16,10 @@ pub mod buf;
 pub mod counters;
 mod demux;
 pub mod error;
+pub mod gso;
 pub mod host;
+#[allow(dead_code, reason = "the host takes it up in the next change")]
+mod ip;
 pub mod keys;
 pub mod packet;
 mod port;

@@ -1,3 +1,15 @@
 //! Bytes to headers and back. No state, and no judgement beyond what makes a header readable.
 
+pub mod checksum;
+pub mod icmp;
+pub mod ipv4;
+pub mod ipv6;
+pub mod layout;
+pub mod protocol;
 pub mod tcp;
+pub mod udp;
+
+pub use layout::packet_from_bytes;
+
+/// Ethernet II header without a VLAN tag.
+pub(crate) const ETHERNET_LEN: usize = 14;

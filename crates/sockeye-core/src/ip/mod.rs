@@ -1,0 +1,256 @@
+//! The Internet layer: interfaces, addresses, routes, ICMP. It decides whether a packet is for us and where one of ours leaves.
+//!
+//! What a datagram says is for the transports; `Host` hands it to them. Echo requests to our own addresses are answered in here, and so
+//! is everything between neighbours. RFC 791, RFC 792, RFC 1122 §3, RFC 8200, RFC 4443, RFC 8504.
+
+mod address;
+mod icmp;
+mod input;
+mod interface;
+mod output;
+mod route;
+mod shape;
+mod source_addr;
+mod token_bucket;
+
+use crate::host::{HostConfig, InterfaceConfig, InterfaceId, Route};
+use crate::keys::Keys;
+use crate::packet::Packet;
+use crate::socket::Unreachable;
+use crate::time::Instant;
+use bytes::Bytes;
+use interface::Interface;
+use output::Identification;
+use route::Routes;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use token_bucket::TokenBucket;
+
+/// Where a packet to some destination goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// The interface it leaves by.
+    pub(crate) interface: InterfaceId,
+    /// Who takes it from there: a router, or the destination itself.
+    pub(crate) next_hop: IpAddr,
+    /// Its source address.
+    pub(crate) src: IpAddr,
+    /// Longest IP packet in bytes, as far as is known.
+    pub(crate) mtu: u32,
+}
+
+/// The fields of an IP header that a transport chooses, for both families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Source.
+    pub(crate) src: IpAddr,
+    /// Destination.
+    pub(crate) dst: IpAddr,
+    /// Protocol of the payload.
+    pub(crate) protocol: u8,
+    /// Hop limit.
+    pub(crate) ttl: u8,
+    /// Type of service or traffic class, ECN bits included.
+    pub(crate) tos: u8,
+    /// Never to be fragmented, neither here nor on the way.
+    pub(crate) dont_fragment: bool,
+}
+
+/// A whole datagram for a transport.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    /// Starts with the IP header; `meta.l4` is the transport header, which ends where the head ends. Padding is gone.
+    pub(crate) packet: Packet,
+    /// Source.
+    pub(crate) src: IpAddr,
+    /// Destination.
+    pub(crate) dst: IpAddr,
+    /// Protocol of the header at `meta.l4`.
+    pub(crate) protocol: u8,
+    /// Hop limit as it arrived.
+    pub(crate) ttl: u8,
+    /// Type of service or traffic class as it arrived.
+    pub(crate) tos: u8,
+    /// Where it came in.
+    pub(crate) interface: InterfaceId,
+}
+
+/// What became of a packet that came in.
+#[derive(Debug)]
+pub(crate) enum Delivery {
+    /// It is for a transport.
+    Datagram(Datagram),
+    /// It reports an error about something we sent.
+    Error(IcmpError),
+    /// It was for this layer: a fragment, an echo request, a neighbour's question.
+    Consumed,
+}
+
+/// An error that some host reports about a packet of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IcmpError {
+    /// Transport of our packet.
+    pub(crate) protocol: u8,
+    /// Source of our packet.
+    pub(crate) local: IpAddr,
+    /// Destination of our packet.
+    pub(crate) remote: IpAddr,
+    /// What is wrong.
+    pub(crate) kind: Unreachable,
+    /// As it came; a report made here has those of the message it stands for.
+    pub(crate) icmp_type: u8,
+    /// See `icmp_type`.
+    pub(crate) icmp_code: u8,
+    /// Who reports it.
+    pub(crate) from: IpAddr,
+    /// Our packet from its transport header on, as much as was quoted.
+    pub(crate) quoted: Bytes,
+}
+
+/// The Internet layer of one host.
+#[derive(Debug)]
+pub(crate) struct Ip {
+    interfaces: Vec<Interface>,
+    routes: Routes,
+    any_address: bool,
+    default_ttl: u8,
+    identification: Identification,
+    icmp_errors: TokenBucket,
+}
+
+impl Ip {
+    /// The layer with its loopback interface.
+    pub(crate) fn new(config: &HostConfig, keys: &Keys) -> Self {
+        let mut ip = Self {
+            interfaces: Vec::new(),
+            routes: Routes::default(),
+            any_address: config.any_address,
+            default_ttl: config.settings.ip_default_ttl,
+            identification: Identification::new(keys),
+            icmp_errors: TokenBucket::new(config.settings.icmp_ratelimit, keys),
+        };
+        ip.add_interface(Interface::loopback_config());
+        ip
+    }
+
+    /// Adds an interface with its addresses.
+    pub(crate) fn add_interface(&mut self, config: InterfaceConfig) -> InterfaceId {
+        let id = InterfaceId(self.interfaces.len() as u32);
+        let addresses = config.addresses.clone();
+        self.interfaces.push(Interface::new(config));
+        for (address, prefix) in addresses {
+            self.add_address(id, address, prefix);
+        }
+        id
+    }
+
+    /// Adds an address of ours and the route to its network.
+    pub(crate) fn add_address(&mut self, interface: InterfaceId, address: IpAddr, prefix: u8) {
+        if let Some(of) = self.interfaces.get_mut(interface.0 as usize) {
+            of.add_address(address, prefix);
+            self.routes.add(&Route {
+                network: address,
+                prefix,
+                via: None,
+                interface,
+            });
+        }
+    }
+
+    /// Adds a route.
+    pub(crate) fn add_route(&mut self, route: &Route) {
+        self.routes.add(route);
+    }
+
+    /// True for an address of ours, any loopback address included.
+    pub(crate) fn is_local(&self, address: IpAddr) -> bool {
+        address::is_loopback(address) || self.interfaces.iter().any(|interface| interface.has(address))
+    }
+
+    /// The way to `dst`, with the given source address or the best of ours. `None` when no route leads there.
+    pub(crate) fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Option<Path> {
+        if self.is_local(dst) {
+            let mtu = self.interface(InterfaceId::LOOPBACK)?.mtu;
+            // Any loopback address speaks from the first one, as everywhere.
+            let own = if address::is_loopback(dst) && !self.interface(InterfaceId::LOOPBACK)?.has(dst) {
+                IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
+            } else {
+                dst
+            };
+            return Some(Path {
+                interface: InterfaceId::LOOPBACK,
+                next_hop: dst,
+                src: src.unwrap_or(own),
+                mtu,
+            });
+        }
+        let (interface, next_hop) = self.routes.find(dst, None).or_else(|| self.link_wide(dst))?;
+        self.path(dst, src, interface, next_hop)
+    }
+
+    /// The way to `dst` by one interface, whatever the routes prefer; without a route there, `dst` is taken to be on the link.
+    pub(crate) fn route_via(&self, dst: IpAddr, interface: InterfaceId) -> Option<Path> {
+        let next_hop = self
+            .routes
+            .find(dst, Some(interface))
+            .map_or(dst, |(_, next_hop)| next_hop);
+        self.path(dst, None, interface, next_hop)
+    }
+
+    fn path(&self, dst: IpAddr, src: Option<IpAddr>, interface: InterfaceId, next_hop: IpAddr) -> Option<Path> {
+        let mtu = self.interface(interface)?.mtu;
+        let src = src.or_else(|| self.source_address(dst, interface))?;
+        Some(Path {
+            interface,
+            next_hop,
+            src,
+            mtu,
+        })
+    }
+
+    /// A link for a multicast or broadcast destination that no route covers: the first one that has addresses of the family.
+    fn link_wide(&self, dst: IpAddr) -> Option<(InterfaceId, IpAddr)> {
+        if !address::is_link_wide(dst) {
+            return None;
+        }
+        let mut links = self.interfaces.iter().enumerate().skip(1);
+        let of_family = |interface: &Interface| interface.addresses().any(|(own, _)| own.is_ipv4() == dst.is_ipv4());
+        links
+            .find(|(_, interface)| of_family(interface))
+            .map(|(nth, _)| (InterfaceId(nth as u32), dst))
+    }
+
+    fn source_address(&self, dst: IpAddr, interface: InterfaceId) -> Option<IpAddr> {
+        let on = |nth: usize| nth == interface.0 as usize;
+        let all = self.interfaces.iter().enumerate();
+        source_addr::select(
+            dst,
+            all.flat_map(|(nth, of)| of.addresses().map(move |(own, _)| (own, on(nth)))),
+        )
+    }
+
+    /// Appends up to `max` packets that leave by `interface` to `out`.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        _now: Instant,
+        interface: InterfaceId,
+        out: &mut VecDeque<Packet>,
+        max: usize,
+    ) {
+        if let Some(of) = self.interfaces.get_mut(interface.0 as usize) {
+            of.transmit(out, max);
+        }
+    }
+
+    /// Packets that wait to leave by `interface`.
+    pub(crate) fn queued(&self, interface: InterfaceId) -> usize {
+        self.interface(interface).map_or(0, Interface::queued)
+    }
+
+    fn interface(&self, id: InterfaceId) -> Option<&Interface> {
+        self.interfaces.get(id.0 as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests;
