@@ -18,19 +18,21 @@ mod demux;
 pub mod error;
 pub mod gso;
 pub mod host;
-#[allow(dead_code, reason = "the host takes it up in the next change")]
+mod inbox;
 mod ip;
 pub mod keys;
 pub mod packet;
 mod port;
+mod raw;
 pub mod settings;
 mod slab;
 pub mod socket;
+mod stray;
 mod table;
-#[allow(dead_code, unused_imports, reason = "the host takes it up in the next change")]
 mod tcp;
 pub mod time;
 mod tuple;
+mod udp;
 mod wheel;
 pub mod wire;
 

@@ -3,19 +3,31 @@
 //! Calling contract: after any `receive`, `handle_timeout` or socket call, take `poll_transmit` of every interface until it gives nothing,
 //! then `poll_timeout`, then `poll_event` until `None`. Same inputs and seed, same packets, always.
 
-use crate::buf::{Pool, Rope};
+mod events;
+mod raw;
+mod receive;
+mod stray;
+mod tcp;
+mod tcp_input;
+mod tcp_table;
+mod transmit;
+mod udp;
+
+use crate::buf::Pool;
 use crate::counters::Counters;
-use crate::error::{BindError, ConnectError, ListenError, SendError, SocketError, WriteError};
-use crate::packet::Packet;
+use crate::demux::Demux;
+use crate::ip::Ip;
+use crate::keys::Keys;
+use crate::port::Ports;
+use crate::raw::Raw;
 use crate::settings::Settings;
-use crate::socket::{
-    BindOptions, Binding, Close, Echo, ErrorReport, Event, ListenerId, Outgoing, RawId, Readiness, Received, Refused,
-    Shutdown, State, Stray, SynAnswer, SynId, TcpId, TcpInfo, TcpOptions, UdpId, UdpOptions, Unreachable,
-};
-use crate::time::Instant;
-use bytes::Bytes;
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use crate::socket::{Event, SocketId};
+use crate::stray::Strays;
+use crate::tcp::{Bits, Broken};
+use crate::udp::Udp;
+use events::EventQueue;
+use std::net::IpAddr;
+use tcp_table::TcpTable;
 
 /// What a host is made from.
 #[derive(Clone, Debug, Default)]
@@ -93,268 +105,124 @@ pub struct Route {
 /// One Internet host (RFC 1122's word): interfaces, routes, neighbours, UDP, TCP, sockets.
 #[derive(Debug)]
 pub struct Host {
-    pool: Pool,
-    counters: Counters,
+    pub(crate) any_address: bool,
+    pub(crate) loopback: Loopback,
+    pub(crate) settings: Settings,
+    pub(crate) counters: Counters,
+    pub(crate) pool: Pool,
+    pub(crate) ip: Ip,
+    pub(crate) demux: Demux,
+    pub(crate) ports: Ports,
+    pub(crate) udp: Udp,
+    pub(crate) raw: Raw,
+    pub(crate) strays: Strays,
+    pub(crate) tcp: TcpTable,
+    pub(crate) events: EventQueue,
+    /// Where packets to loopback addresses go that nobody here holds the port of.
+    pub(crate) fallback: Option<InterfaceId>,
+    /// Interfaces, loopback included.
+    interfaces: u32,
 }
 
-#[allow(clippy::todo, unused_variables, clippy::needless_pass_by_value, missing_docs)]
 impl Host {
+    /// A host with nothing but its loopback interface.
     pub fn new(config: HostConfig) -> Self {
-        todo!()
+        let keys = Keys::new(config.seed, "host");
+        Self {
+            ip: Ip::new(&config, &keys),
+            any_address: config.any_address,
+            loopback: config.loopback,
+            counters: Counters::default(),
+            pool: Pool::default(),
+            demux: Demux::new(&keys),
+            ports: Ports::new(&keys),
+            udp: Udp::default(),
+            raw: Raw::new(&keys),
+            strays: Strays::default(),
+            tcp: TcpTable::new(&keys),
+            events: EventQueue::default(),
+            fallback: None,
+            interfaces: 1,
+            settings: config.settings,
+        }
     }
+
+    /// Buffers for bytes on their way in; sharing them makes the next write cheap.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
+
+    /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    /// The knobs, as they are set.
     pub fn settings(&self) -> &Settings {
-        todo!()
+        &self.settings
     }
 
-    // Interfaces and routes
+    /// Adds an interface; each of its addresses adds the route to its own network.
     pub fn add_interface(&mut self, config: InterfaceConfig) -> InterfaceId {
-        todo!()
+        self.interfaces += 1;
+        self.ip.add_interface(config)
     }
+
+    /// Adds an address to an interface, and the route to its network.
     pub fn add_address(&mut self, interface: InterfaceId, address: IpAddr, prefix: u8) {
-        todo!()
+        self.ip.add_address(interface, address, prefix);
     }
+
+    /// Adds a route; the longest prefix wins.
     pub fn add_route(&mut self, route: Route) {
-        todo!()
+        self.ip.add_route(&route);
     }
+
     /// True for an address of ours.
     pub fn is_local(&self, address: IpAddr) -> bool {
-        todo!()
+        self.ip.is_local(address)
     }
-    /// Packets to a loopback address and port that nobody here holds leave by `interface` instead (its far end is the machine's own loopback).
+
+    /// Packets to a loopback address and port that nobody here holds leave by `interface`: its far end is the machine's own loopback.
     pub fn set_loopback_fallback(&mut self, interface: Option<InterfaceId>) {
-        todo!()
+        self.fallback = interface;
     }
+
     /// The source address that packets to `remote` would carry.
     pub fn source_address(&self, remote: IpAddr) -> Option<IpAddr> {
-        todo!()
+        self.ip.route(remote, None).map(|path| path.src)
     }
 
-    // Packets and time
-    /// Takes all of `batch`, as it arrived on `interface`.
-    pub fn receive(&mut self, now: Instant, interface: InterfaceId, batch: &mut Vec<Packet>) {
-        todo!()
-    }
-    /// Appends up to `max` packets that leave by `interface` to `out`.
-    pub fn poll_transmit(&mut self, now: Instant, interface: InterfaceId, out: &mut VecDeque<Packet>, max: usize) {
-        todo!()
-    }
-    /// When to call `handle_timeout` next; `None` while there is nothing to wait for.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
-    }
-    pub fn handle_timeout(&mut self, now: Instant) {
-        todo!()
-    }
+    /// The oldest change that nobody has looked at; `None` when all are known. After an event look at the socket's readiness.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        let event = self.events.pop()?;
+        match event.socket {
+            SocketId::Tcp(id) => {
+                if let Some(tcb) = self.tcp.conn_mut(id) {
+                    tcb.bits.clear(Bits::EVENT);
+                }
+            }
+            SocketId::Listener(id) => {
+                if let Some(listener) = self.tcp.listeners.get_mut(id.index, id.generation) {
+                    listener.event = false;
+                }
+            }
+            SocketId::Udp(_) | SocketId::Raw(_) => {}
+        }
+        Some(event)
     }
 
-    // TCP
-    pub fn tcp_bind(&mut self, local: SocketAddr, options: BindOptions) -> Result<Binding, BindError> {
-        todo!()
-    }
-    pub fn tcp_unbind(&mut self, binding: Binding) {
-        todo!()
-    }
-    /// Fails with the binding handed back.
-    pub fn tcp_listen(
-        &mut self,
-        now: Instant,
-        binding: Binding,
-        backlog: u32,
-        options: TcpOptions,
-    ) -> Result<ListenerId, (Binding, ListenError)> {
-        todo!()
-    }
-    pub fn listener_set_backlog(&mut self, id: ListenerId, backlog: u32) {
-        todo!()
-    }
-    pub fn listener_set_options(&mut self, id: ListenerId, options: TcpOptions) {
-        todo!()
-    }
-    /// Connections ready to accept.
-    pub fn listener_pending(&self, id: ListenerId) -> usize {
-        todo!()
-    }
-    pub fn listener_local(&self, id: ListenerId) -> Option<SocketAddr> {
-        todo!()
-    }
-    pub fn tcp_accept(&mut self, now: Instant, id: ListenerId) -> Option<TcpId> {
-        todo!()
-    }
-    /// Stops listening; connections not accepted yet are reset.
-    pub fn listener_close(&mut self, now: Instant, id: ListenerId) {
-        todo!()
-    }
-    /// Starts a connection. An unbound one (`None`) gets a dynamic port; `only_v6`/family follow `remote`.
-    pub fn tcp_connect(
-        &mut self,
-        now: Instant,
-        binding: Option<Binding>,
-        remote: SocketAddr,
-        options: TcpOptions,
-    ) -> Result<TcpId, (Option<Binding>, ConnectError)> {
-        todo!()
-    }
-    pub fn tcp_state(&self, id: TcpId) -> State {
-        todo!()
-    }
-    pub fn tcp_readiness(&self, id: TcpId) -> Readiness {
-        todo!()
-    }
-    /// Moves up to `max` received bytes to the end of `into`, without copying. 0 with nothing there: see readiness for why.
-    pub fn tcp_read(&mut self, now: Instant, id: TcpId, max: usize, into: &mut Rope) -> usize {
-        todo!()
-    }
-    /// Copies received bytes from offset `skip` without taking them. Returns how many.
-    pub fn tcp_peek(&mut self, id: TcpId, skip: usize, buf: &mut [u8]) -> usize {
-        todo!()
-    }
-    /// Queues as much of `data` as the send buffer takes, without copying, and leaves the rest in it. Returns how much.
-    pub fn tcp_write(&mut self, now: Instant, id: TcpId, data: &mut Bytes) -> Result<usize, WriteError> {
-        todo!()
-    }
-    pub fn tcp_shutdown(&mut self, now: Instant, id: TcpId, how: Shutdown) {
-        todo!()
-    }
-    /// Lets go of the connection; the host finishes it on its own. `id` names nothing afterwards.
-    pub fn tcp_close(&mut self, now: Instant, id: TcpId, how: Close) {
-        todo!()
-    }
-    /// SO_ERROR: the pending error, which is then no longer pending.
-    pub fn tcp_take_error(&mut self, id: TcpId) -> Option<SocketError> {
-        todo!()
-    }
-    pub fn tcp_local(&self, id: TcpId) -> Option<SocketAddr> {
-        todo!()
-    }
-    pub fn tcp_peer(&self, id: TcpId) -> Option<SocketAddr> {
-        todo!()
-    }
-    pub fn tcp_options(&self, id: TcpId) -> TcpOptions {
-        todo!()
-    }
-    pub fn tcp_set_options(&mut self, now: Instant, id: TcpId, options: TcpOptions) {
-        todo!()
-    }
-    pub fn tcp_info(&self, now: Instant, id: TcpId) -> Option<TcpInfo> {
-        todo!()
-    }
-    /// Every connection there is, TIME-WAIT excluded.
-    pub fn tcp_ids(&self) -> impl Iterator<Item = TcpId> {
-        std::iter::empty()
-    }
-
-    // UDP
-    pub fn udp_bind(&mut self, local: SocketAddr, options: BindOptions) -> Result<UdpId, BindError> {
-        todo!()
-    }
-    /// `connect`: sets (or with `None` clears) the default destination and filter, and settles the local address.
-    pub fn udp_connect(&mut self, id: UdpId, remote: Option<SocketAddr>) -> Result<(), ConnectError> {
-        todo!()
-    }
-    pub fn udp_send(&mut self, now: Instant, id: UdpId, datagram: Outgoing) -> Result<(), SendError> {
-        todo!()
-    }
-    pub fn udp_recv(&mut self, id: UdpId) -> Option<Received> {
-        todo!()
-    }
-    /// Datagrams and bytes waiting.
-    pub fn udp_queued(&self, id: UdpId) -> (usize, usize) {
-        todo!()
-    }
-    pub fn udp_take_error(&mut self, id: UdpId) -> Option<SocketError> {
-        todo!()
-    }
-    pub fn udp_take_report(&mut self, id: UdpId) -> Option<ErrorReport> {
-        todo!()
-    }
-    pub fn udp_local(&self, id: UdpId) -> Option<SocketAddr> {
-        todo!()
-    }
-    pub fn udp_peer(&self, id: UdpId) -> Option<SocketAddr> {
-        todo!()
-    }
-    pub fn udp_set_options(&mut self, id: UdpId, options: UdpOptions) {
-        todo!()
-    }
-    /// Joins (`true`) or leaves a multicast group.
-    pub fn udp_multicast(&mut self, id: UdpId, group: IpAddr, interface: Option<InterfaceId>, join: bool) {
-        todo!()
-    }
-    pub fn udp_drops(&self, id: UdpId) -> u64 {
-        todo!()
-    }
-    pub fn udp_close(&mut self, id: UdpId) {
-        todo!()
-    }
-
-    // Raw IP and ICMP echo sockets
-    /// A ping socket: sends echo requests, receives the replies to its identifier. Port 0 picks an identifier.
-    pub fn ping_open(&mut self, local: SocketAddr) -> Result<RawId, BindError> {
-        todo!()
-    }
-    /// A raw socket for one IP protocol.
-    pub fn raw_open(&mut self, local: IpAddr, protocol: u8) -> RawId {
-        todo!()
-    }
-    pub fn raw_connect(&mut self, id: RawId, remote: Option<IpAddr>) -> Result<(), ConnectError> {
-        todo!()
-    }
-    pub fn raw_send(&mut self, now: Instant, id: RawId, datagram: Outgoing) -> Result<(), SendError> {
-        todo!()
-    }
-    pub fn raw_recv(&mut self, id: RawId) -> Option<Received> {
-        todo!()
-    }
-    pub fn raw_local(&self, id: RawId) -> Option<SocketAddr> {
-        todo!()
-    }
-    pub fn raw_set_options(&mut self, id: RawId, options: UdpOptions) {
-        todo!()
-    }
-    pub fn raw_close(&mut self, id: RawId) {
-        todo!()
-    }
-
-    // Any-address mode
-    pub fn poll_stray(&mut self) -> Option<Stray> {
-        todo!()
-    }
-    /// `None` when the SYN is no longer there (timed out, answered), or was not accepted.
-    pub fn answer_syn(&mut self, now: Instant, id: SynId, answer: SynAnswer) -> Option<TcpId> {
-        todo!()
-    }
-    /// Sends a datagram with any source.
-    pub fn send_datagram(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        datagram: Outgoing,
-    ) -> Result<(), SendError> {
-        todo!()
-    }
-    pub fn send_echo_reply(&mut self, now: Instant, echo: Echo) {
-        todo!()
-    }
-    pub fn refuse(&mut self, now: Instant, what: Refused, why: Unreachable) {
-        todo!()
-    }
-    /// Opens a connection with any source address (a published port: the remote client's own address).
-    pub fn tcp_connect_from(
-        &mut self,
-        now: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        options: TcpOptions,
-    ) -> Result<TcpId, ConnectError> {
-        todo!()
+    /// Checks what must always hold, on every connection. Costs time in proportion to everything there is: for tests and simulations.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn check(&self) -> Result<(), Broken> {
+        for (_, _, tcb) in self.tcp.conns.iter() {
+            crate::tcp::check(tcb)?;
+        }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

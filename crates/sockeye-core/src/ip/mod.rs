@@ -242,6 +242,25 @@ impl Ip {
         }
     }
 
+    /// True for the limited broadcast, and the directed broadcast of one of our networks.
+    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
+        address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
+            || self.interfaces.iter().any(|interface| interface.is_broadcast(address))
+    }
+
+    /// An error that was found here and not told by a packet; `None` when there is none.
+    pub(crate) fn poll_error(&mut self) -> Option<IcmpError> {
+        None
+    }
+
+    /// When something here falls due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, _now: Instant, _counters: &mut crate::counters::Counters) {}
+
     /// Packets that wait to leave by `interface`.
     pub(crate) fn queued(&self, interface: InterfaceId) -> usize {
         self.interface(interface).map_or(0, Interface::queued)

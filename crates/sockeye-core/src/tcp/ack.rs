@@ -7,7 +7,7 @@ use super::input::{Cx, Segment};
 use super::recovery::{self, AckEvent, Phase};
 use super::sent::Delivered;
 use super::seq::SeqNumber;
-use super::tcb::{Bits, Flow, Tcb};
+use super::tcb::{Bits, Flow, Rexmit, Tcb};
 use super::timers;
 use crate::time::Duration;
 use crate::wire::tcp::Flags;
@@ -40,6 +40,9 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         drop_acknowledged(tcb, seg.ack);
         (tcb.backoff, tcb.retries) = (0, 0);
         flow.timeouts_since = None;
+    }
+    if window_moved && !tcb.has_outstanding() {
+        tcb.backoff = 0;
     }
     let dsacked = if tcb.bits.has(Bits::SACK) {
         take_sacks(tcb, flow, seg, &mut told)
@@ -94,7 +97,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         flow.max_in_flight = 0;
         tcb.bits.clear(Bits::CWND_LIMITED);
     }
-    if advanced || told.bytes > 0 {
+    if advanced || told.bytes > 0 || tcb.rexmit == Rexmit::Off {
         timers::rearm(tcb, flow, now, cx.settings);
     }
     grow_send_limit(tcb, cx);
@@ -170,7 +173,7 @@ fn take_sacks(tcb: &Tcb, flow: &mut Flow, seg: &Segment, told: &mut Delivered) -
 
 /// A round-trip sample: from a run sent just once, else from the timestamp echoed. RFC 6298 §3, RFC 7323 §4.1.
 fn sample_rtt(tcb: &mut Tcb, cx: &Cx<'_>, told: &Delivered, advanced: bool, echo: Option<u32>) -> Option<Duration> {
-    let rtt = match told.rtt_from {
+    let rtt = match told.rtt_from.filter(|_| !told.ambiguous) {
         Some(at) => cx.now.since(at),
         None if advanced => {
             let ms = tcb.ts_value(cx.now).wrapping_sub(echo?);

@@ -117,6 +117,9 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
     check_reset(tcb, cx, &seg)?;
     check_syn(tcb, cx, &seg)?;
     check_ack(tcb, cx, &seg)?;
+    if tcb.state == State::Closed {
+        return Ok(());
+    }
     let idle = Tcb::ago(cx.now, tcb.last_rx);
     tcb.last_rx = millis(cx.now);
     tcb.after_silence(cx, idle);
@@ -203,7 +206,7 @@ fn check_reset(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), Drop
         State::Closing | State::LastAck | State::TimeWait => tcb.finish(),
         _ => tcb.fail(SocketError::ConnectionReset),
     }
-    Err(DropReason::BadState)
+    Ok(())
 }
 
 /// Third: SYN on a synchronized connection. RFC 5961 §4.2.
@@ -227,6 +230,9 @@ fn challenge(tcb: &mut Tcb, cx: &mut Cx<'_>) {
 
 /// Fifth: the acknowledgement. (The fourth check, security, went with RFC 9293.)
 fn check_ack(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropReason> {
+    if tcb.state == State::Closed {
+        return Ok(());
+    }
     if !seg.flags.has(Flags::ACK) {
         return Err(DropReason::BadAck);
     }
@@ -240,6 +246,10 @@ fn check_ack(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropRe
     }
     if tcb.snd_una.at_or_before(seg.ack) {
         tcb.soft_error = None;
+        if !tcb.has_outstanding() {
+            // It answers: whatever was asked, by keepalive or window probe.
+            tcb.retries = 0;
+        }
         ack::acknowledge(tcb, cx, seg);
         let fin_acked = ack::fin_acknowledged(tcb);
         match tcb.state {
@@ -251,10 +261,7 @@ fn check_ack(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropRe
                 tcb.tell();
             }
             State::Closing if fin_acked => tcb.enter(State::TimeWait),
-            State::LastAck if fin_acked => {
-                tcb.finish();
-                return Err(DropReason::BadState);
-            }
+            State::LastAck if fin_acked => tcb.finish(),
             _ => {}
         }
     }
@@ -397,9 +404,6 @@ impl Tcb {
     fn after_silence(&mut self, cx: &Cx<'_>, idle: Duration) {
         if idle > self.rtt.rto(cx.settings) && !self.bits.has(Bits::PINGPONG) {
             self.quick = super::delayed_ack::QUICK_ACKS;
-        }
-        if self.rexmit != super::tcb::Rexmit::Persist && !self.has_outstanding() {
-            self.retries = 0;
         }
     }
 }

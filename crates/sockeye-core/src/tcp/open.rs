@@ -201,6 +201,7 @@ pub(super) fn answer_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: Segment) -> Re
         if has_ack {
             cx.counters.tcp_attempt_fails += 1;
             tcb.fail(SocketError::ConnectionRefused);
+            return Ok(());
         }
         return Err(DropReason::BadState);
     }

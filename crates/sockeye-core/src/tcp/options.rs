@@ -1,6 +1,7 @@
 //! What the SYNs agree on, and the clock behind the timestamps. Spec: RFC 9293 §3.7.1 (MSS), RFC 7323 (scaling, timestamps), RFC 2018 (SACK),
 //! RFC 6691 (MSS and options).
 
+use super::output::MAX_BURST;
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Tcb};
 use crate::settings::Settings;
@@ -39,7 +40,12 @@ impl Tcb {
         let on_path = self.path_mtu.saturating_sub(self.ip_header() + HEADER_LEN as u16);
         let asked = self.opt().max_segment.unwrap_or(u16::MAX);
         let timestamps = if self.bits.has(Bits::TIMESTAMPS) { 12 } else { 0 };
-        self.mss = self.peer_mss.min(on_path).min(asked.max(MIN_MSS)).max(MIN_MSS) - timestamps;
+        self.mss = self
+            .peer_mss
+            .min(on_path)
+            .min(asked.max(MIN_MSS))
+            .clamp(MIN_MSS, MAX_BURST as u16)
+            - timestamps;
     }
 
     /// The options of our SYN (`answer` is `None`) or SYN-ACK (the options we answer to): what we offer, or what both want.

@@ -14,7 +14,7 @@ use crate::socket::{Limited, State};
 use crate::wire::tcp::{Flags, Header, MAX_OPTIONS, Options, SackBlocks, build};
 
 /// Payload of one super-segment at most: an IPv4 packet of 65,535 bytes less all headers.
-const MAX_BURST: u32 = 65_535 - 60 - 60;
+pub(super) const MAX_BURST: u32 = 65_535 - 60 - 60;
 
 /// The next packet this connection has to send, TCP header and payload; `None` when there is nothing more for now.
 pub(crate) fn next(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {

@@ -52,8 +52,10 @@ pub(super) struct Delivered {
     pub(super) were_lost: u32,
     /// The run sent last among those, by time and then by sequence number: RACK's reference. RFC 8985 §6.2.
     pub(super) newest: Option<Sent>,
-    /// Departure of the earliest run that was sent just once: an unambiguous RTT sample.
+    /// Departure of the earliest run that was sent just once.
     pub(super) rtt_from: Option<Instant>,
+    /// Something resent is among them: the others may have waited for it at the remote, so no departure makes a sample. RFC 6298 §3 (Karn).
+    pub(super) ambiguous: bool,
     /// A run that was never resent was delivered below one that was SACKed before: the path reorders. RFC 8985 §6.2 step 4.
     pub(super) reordered: bool,
 }
@@ -68,6 +70,7 @@ impl Delivered {
         if self.newest.as_ref().is_none_or(|newest| later(run, newest)) {
             self.newest = Some(*run);
         }
+        self.ambiguous |= run.resent;
         if !run.resent {
             self.rtt_from = Some(self.rtt_from.map_or(run.at, |at| at.min(run.at)));
             self.reordered |= below_sacked;

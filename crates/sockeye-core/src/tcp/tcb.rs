@@ -446,7 +446,7 @@ impl Tcb {
     }
 
     /// When any timer of this connection is due next.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let rexmit = (self.rexmit != Rexmit::Off).then_some(self.rexmit_at);
         [rexmit, self.delack_at.map(untick), self.slow_at.map(untick)]
             .into_iter()

@@ -1,0 +1,418 @@
+//! A TCP segment finds its connection, its listener, or nobody. RFC 9293 §3.10.7.
+
+use super::Host;
+use crate::counters::DropReason;
+use crate::demux::Entry;
+use crate::error::SocketError;
+use crate::ip::{Datagram, IcmpError};
+use crate::packet::{Csum, Gso};
+use crate::port::NO_CLAIM;
+use crate::socket::{ListenerId, SocketId, TcpId, TcpOptions, Unreachable};
+use crate::tcp::{
+    Cx, HalfOpen, Reply, Segment, SeqNumber, Straggler, SynFacts, SynReceived, redeem, refuse_segment, segment_arrives,
+    stamp,
+};
+use crate::time::{Duration, Instant};
+use crate::tuple::{FourTuple, Transport};
+use crate::wire::{checksum, tcp as wire};
+use bytes::Bytes;
+use std::net::SocketAddr;
+
+/// What the segment functions may use, taken apart from the host.
+macro_rules! cx {
+    ($host:ident, $now:expr) => {
+        Cx {
+            now: $now,
+            settings: &$host.settings,
+            counters: &mut $host.counters,
+            limits: &mut $host.tcp.limits,
+            replies: &mut $host.tcp.replies,
+        }
+    };
+}
+pub(super) use cx;
+
+impl Host {
+    /// A TCP segment for one of our addresses.
+    pub(super) fn tcp_input(&mut self, now: Instant, mut datagram: Datagram) -> Result<(), DropReason> {
+        self.counters.tcp_in_segs += datagram.packet.wire_packets() as u64;
+        let l4 = usize::from(datagram.packet.meta.l4);
+        let head = datagram.packet.head.as_slice().get(l4..).ok_or(DropReason::Truncated)?;
+        let (header, options, header_len) = wire::parse(head)?;
+        if datagram.packet.meta.csum == Csum::Full {
+            let parts = std::iter::once(head).chain(datagram.packet.body.iter().map(AsRef::as_ref));
+            let bytes = head.len() + datagram.packet.meta.len as usize;
+            if checksum::transport(datagram.src, datagram.dst, 6, parts, bytes) != 0 {
+                return Err(DropReason::BadChecksum);
+            }
+        }
+        if head.len() > header_len {
+            // Payload that came along with the headers.
+            let extra = Bytes::copy_from_slice(&head[header_len..]);
+            datagram.packet.meta.len += extra.len() as u32;
+            datagram.packet.body.insert(0, extra);
+        }
+        let tuple = FourTuple::new(
+            SocketAddr::new(datagram.dst, header.destination),
+            SocketAddr::new(datagram.src, header.source),
+        );
+        let len = datagram.packet.meta.len;
+        let unit = match datagram.packet.meta.gso {
+            Gso::Tcp { mss } => u32::from(mss),
+            _ => len,
+        };
+        let segment = Segment::new(&header, options, len, unit, std::mem::take(&mut datagram.packet.body));
+        let hash = self.demux.hash(Transport::Tcp, &tuple);
+        let tcp = &self.tcp;
+        let strays = &self.strays;
+        let found = self.demux.find_flow(hash, |entry| match entry {
+            Entry::HeldSyn(index) => strays.is_about(index, &tuple),
+            entry => tcp.is_about(entry, &tuple),
+        });
+        let fallback = self.is_fallback(&datagram);
+        match found {
+            Some(Entry::Connection(index)) => self.segment_for_connection(now, index, segment),
+            Some(Entry::SynReceived(index)) => self.segment_for_half_open(now, index, segment),
+            Some(Entry::TimeWait(index)) => self.segment_for_time_wait(now, index, tuple, hash, segment, fallback),
+            Some(Entry::HeldSyn(index)) => self.segment_for_held_syn(index, &segment),
+            _ => self.segment_for_port(now, tuple, hash, segment, fallback, None),
+        }
+    }
+
+    /// A loopback address that came over the fallback interface is answered there.
+    fn is_fallback(&self, datagram: &Datagram) -> bool {
+        self.fallback == Some(datagram.interface) && (datagram.src.is_loopback() || datagram.dst.is_loopback())
+    }
+
+    fn segment_for_connection(&mut self, now: Instant, index: u32, segment: Segment) -> Result<(), DropReason> {
+        let Some(tcb) = self.tcp.conns.at_mut(index) else {
+            return Err(DropReason::NoSocket);
+        };
+        let told = segment_arrives(tcb, &mut cx!(self, now), segment);
+        self.settle_connection(now, index);
+        told
+    }
+
+    /// A repeated SYN is absorbed while its first awaits the owner's decision; anything else does not fit.
+    fn segment_for_held_syn(&mut self, index: u32, segment: &Segment) -> Result<(), DropReason> {
+        if segment.is_reset() {
+            self.strays.forget_syn(index, &mut self.demux);
+        }
+        Err(DropReason::BadState)
+    }
+
+    fn segment_for_half_open(&mut self, now: Instant, index: u32, segment: Segment) -> Result<(), DropReason> {
+        let Some(mut record) = self.tcp.half_open.at(index).copied() else {
+            return Err(DropReason::NoSocket);
+        };
+        let Some(listener) = self.tcp.listeners.at(record.listener) else {
+            let _ = self.tcp.forget_half_open(index, &mut self.demux);
+            return Err(DropReason::NoSocket);
+        };
+        let (options, full) = (listener.options.clone(), listener.is_full());
+        let window = options.recv_buffer.unwrap_or(self.settings.tcp_rmem[1]).min(65_535);
+        let what = record.segment_arrives(&segment, window, &mut cx!(self, now));
+        if let Some(kept) = self.tcp.half_open.at_mut(index) {
+            *kept = record;
+        }
+        match what? {
+            HalfOpen::Wait => Ok(()),
+            HalfOpen::Repeat => {
+                self.send_syn_ack(now, &record, &options, false);
+                Ok(())
+            }
+            HalfOpen::Forget => {
+                let _ = self.tcp.forget_half_open(index, &mut self.demux);
+                Ok(())
+            }
+            // The remote believes itself connected and will repeat itself: by then there may be room.
+            HalfOpen::Complete if full => Err(DropReason::ListenQueueFull),
+            HalfOpen::Complete => {
+                let _ = self.tcp.forget_half_open(index, &mut self.demux);
+                self.complete(now, &record, options, segment)
+            }
+        }
+    }
+
+    /// Makes a connection out of a half-open one, and hands it to its listener.
+    fn complete(
+        &mut self,
+        now: Instant,
+        record: &SynReceived,
+        options: TcpOptions,
+        segment: Segment,
+    ) -> Result<(), DropReason> {
+        let path_mtu = self.path_mtu(&record.tuple, record.leaves_by_fallback());
+        let mut tcb = record.connection(options, path_mtu, &self.tcp.keys, &mut cx!(self, now));
+        let claim = self
+            .tcp
+            .listeners
+            .at(record.listener)
+            .map_or(NO_CLAIM, |listener| listener.claim);
+        tcb.claim = self.ports.claim_child(claim, record.tuple.local().ip());
+        tcb.mark_fallback(record.leaves_by_fallback());
+        let told = segment_arrives(&mut tcb, &mut cx!(self, now), segment);
+        let id = self.tcp.add(tcb, &mut self.demux);
+        if let Some(listener) = self.tcp.listeners.at_mut(record.listener) {
+            listener.queue.push_back(id);
+            self.tell_listener(record.listener);
+        }
+        self.settle_connection(now, id.index);
+        told
+    }
+
+    pub(super) fn tell_listener(&mut self, index: u32) {
+        let Some(generation) = self.tcp.listeners.generation(index) else {
+            return;
+        };
+        if let Some(listener) = self.tcp.listeners.at_mut(index)
+            && !listener.event
+        {
+            listener.event = true;
+            self.events.push(SocketId::Listener(ListenerId { index, generation }));
+        }
+    }
+
+    fn segment_for_time_wait(
+        &mut self,
+        now: Instant,
+        index: u32,
+        tuple: FourTuple,
+        hash: u64,
+        segment: Segment,
+        fallback: bool,
+    ) -> Result<(), DropReason> {
+        let Some((record, _)) = self.tcp.time_waits.at_mut(index) else {
+            return Err(DropReason::NoSocket);
+        };
+        match record.segment_arrives(&segment, &mut cx!(self, now))? {
+            Straggler::Ignore => Ok(()),
+            Straggler::Restart => {
+                let stay = self.settings.tcp_time_wait;
+                record.expires = ((now + stay).as_millis()) as u32;
+                Ok(())
+            }
+            Straggler::Reopen(beyond) => {
+                if self.demux.find_bind(Transport::Tcp, tuple.local(), hash).is_none() {
+                    return Err(DropReason::NoSocket);
+                }
+                let _ = self.tcp.forget_time_wait(index, &mut self.demux, &mut self.ports);
+                self.segment_for_port(now, tuple, hash, segment, fallback, Some(beyond))
+            }
+        }
+    }
+
+    /// Nobody knows the conversation: is somebody listening? RFC 9293 §3.10.7.1 and §3.10.7.2.
+    fn segment_for_port(
+        &mut self,
+        now: Instant,
+        tuple: FourTuple,
+        hash: u64,
+        segment: Segment,
+        fallback: bool,
+        beyond: Option<SeqNumber>,
+    ) -> Result<(), DropReason> {
+        let Some(Entry::Listener(index)) = self.demux.find_bind(Transport::Tcp, tuple.local(), hash) else {
+            return self.segment_for_nobody(now, tuple, hash, &segment, fallback);
+        };
+        let Some(listener) = self.tcp.listeners.at(index) else {
+            return Err(DropReason::NoSocket);
+        };
+        let (options, crowded, full) = (
+            listener.options.clone(),
+            listener.syn_queue_full(&self.settings),
+            listener.is_full(),
+        );
+        if segment.is_reset() {
+            return Err(DropReason::BadState);
+        }
+        if segment.has_ack() {
+            // It may bring a cookie back; else it is for a connection that never was. RFC 9293 §3.10.7.2 second step.
+            if self.settings.tcp_syncookies
+                && self.counters.syncookies_sent > 0
+                && !segment.is_syn()
+                && !full
+                && let Some(record) = redeem(&self.tcp.keys, tuple, &segment, index, now)
+            {
+                self.counters.syncookies_recv += 1;
+                return self.complete(now, &record, options, segment);
+            }
+            refuse_segment(tuple, &segment, fallback, &mut cx!(self, now));
+            return Err(DropReason::NoSocket);
+        }
+        if !segment.is_syn() {
+            return Err(DropReason::BadState);
+        }
+        if full {
+            return Err(DropReason::ListenQueueFull);
+        }
+        let iss = self.tcp.keys.initial_sequence(&tuple, now);
+        let iss = beyond.map_or(iss, |beyond| iss.max(beyond));
+        let facts = SynFacts::of(&segment);
+        let record = SynReceived::new(tuple, iss, index, &facts, fallback, now, &self.settings);
+        if crowded {
+            if !self.settings.tcp_syncookies {
+                return Err(DropReason::ListenQueueFull);
+            }
+            self.counters.syncookies_sent += 1;
+            let record = record.with_cookie(&self.tcp.keys, now);
+            self.send_syn_ack(now, &record, &options, true);
+            return Ok(());
+        }
+        self.send_syn_ack(now, &record, &options, false);
+        let (at, _) = self.tcp.half_open.insert(record);
+        self.demux.insert_flow(hash, Entry::SynReceived(at));
+        self.tcp.syn_wheel.set(at, now + self.settings.tcp_initial_rto);
+        if let Some(listener) = self.tcp.listeners.at_mut(index) {
+            listener.half_open += 1;
+        }
+        Ok(())
+    }
+
+    fn segment_for_nobody(
+        &mut self,
+        now: Instant,
+        tuple: FourTuple,
+        hash: u64,
+        segment: &Segment,
+        fallback: bool,
+    ) -> Result<(), DropReason> {
+        if segment.is_reset() {
+            return Err(DropReason::NoSocket);
+        }
+        if self.any_address && segment.is_syn() && !segment.has_ack() {
+            return self
+                .strays
+                .hold_syn(now, tuple, hash, &SynFacts::of(segment), &mut self.demux);
+        }
+        refuse_segment(tuple, segment, fallback, &mut cx!(self, now));
+        Err(DropReason::NoSocket)
+    }
+
+    fn send_syn_ack(&mut self, now: Instant, record: &SynReceived, options: &TcpOptions, cookie: bool) {
+        let mtu = self.path_mtu(&record.tuple, record.leaves_by_fallback());
+        let headers = if record.tuple.is_v4() { 40 } else { 60 };
+        let mss = mtu
+            .saturating_sub(headers)
+            .min(u32::from(options.max_segment.unwrap_or(u16::MAX))) as u16;
+        let mut reply: Reply = record.syn_ack(now, &self.tcp.keys, options, mss, &self.settings);
+        if cookie {
+            stamp(&mut reply.options, &record.facts().options);
+        }
+        self.tcp.replies.push(reply);
+    }
+
+    /// The SYN-ACK of a half-open connection was not answered.
+    pub(super) fn syn_ack_timeout(&mut self, now: Instant, index: u32) {
+        let Some(record) = self.tcp.half_open.at_mut(index) else {
+            return;
+        };
+        if record.retries >= self.settings.tcp_synack_retries {
+            self.counters.tcp_attempt_fails += 1;
+            let _ = self.tcp.forget_half_open(index, &mut self.demux);
+            return;
+        }
+        record.retries += 1;
+        let record = *record;
+        let wait = self
+            .settings
+            .tcp_initial_rto
+            .saturating_mul(1 << record.retries.min(16))
+            .min(Duration::from_secs(120));
+        self.tcp.syn_wheel.set(index, now + wait);
+        if record.answered() {
+            // It has answered; only our accept queue was full. RFC 4987 does not ask it again.
+            return;
+        }
+        if let Some(options) = self
+            .tcp
+            .listeners
+            .at(record.listener)
+            .map(|listener| listener.options.clone())
+        {
+            self.counters.tcp_retrans_segs += 1;
+            self.send_syn_ack(now, &record, &options, false);
+        }
+    }
+
+    /// An ICMP error about a segment of ours.
+    pub(super) fn tcp_icmp_error(&mut self, now: Instant, error: &IcmpError) -> Result<(), DropReason> {
+        let quoted = error.quoted.first_chunk::<8>().ok_or(DropReason::StrayIcmp)?;
+        let port = |at: usize| u16::from_be_bytes([quoted[at], quoted[at + 1]]);
+        let seq = u32::from_be_bytes([quoted[4], quoted[5], quoted[6], quoted[7]]);
+        let tuple = FourTuple::new(
+            SocketAddr::new(error.local, port(0)),
+            SocketAddr::new(error.remote, port(2)),
+        );
+        let hash = self.demux.hash(Transport::Tcp, &tuple);
+        let tcp = &self.tcp;
+        let Some(Entry::Connection(index)) = self.demux.find_flow(hash, |entry| tcp.is_about(entry, &tuple)) else {
+            return Err(DropReason::StrayIcmp);
+        };
+        let tcb = self.tcp.conns.at_mut(index).ok_or(DropReason::StrayIcmp)?;
+        let what = match error.kind {
+            Unreachable::TooBig(mtu) => {
+                // RFC 5927 §7.2: only about what is in flight.
+                if !tcb.quotes_flight(seq) {
+                    return Err(DropReason::StrayIcmp);
+                }
+                tcb.on_path_mtu(mtu);
+                self.settle_connection(now, index);
+                return Ok(());
+            }
+            Unreachable::Port => SocketError::ConnectionRefused,
+            Unreachable::Protocol => SocketError::ProtocolUnreachable,
+            Unreachable::Network => SocketError::NetworkUnreachable,
+            Unreachable::Prohibited => SocketError::Prohibited,
+            Unreachable::Host | Unreachable::HopLimit => SocketError::HostUnreachable,
+        };
+        tcb.on_icmp_error(&mut cx!(self, now), seq, what);
+        self.settle_connection(now, index);
+        Ok(())
+    }
+
+    /// See [`super::tcp_table::TcpTable::settle`].
+    pub(super) fn settle_connection(&mut self, now: Instant, index: u32) {
+        let wait = (self.settings.tcp_time_wait, self.settings.tcp_max_tw_buckets);
+        self.tcp
+            .settle(now, index, &mut self.demux, &mut self.ports, &mut self.events, wait);
+        self.tcp.make_ready(index);
+    }
+
+    /// The same after output, when it has nothing more to send.
+    pub(super) fn settle_sent(&mut self, now: Instant, index: u32) {
+        let wait = (self.settings.tcp_time_wait, self.settings.tcp_max_tw_buckets);
+        self.tcp
+            .settle(now, index, &mut self.demux, &mut self.ports, &mut self.events, wait);
+    }
+
+    /// A connection for a SYN that was held, in SYN-RECEIVED and owing its SYN-ACK.
+    pub(super) fn accept_held_syn(
+        &mut self,
+        now: Instant,
+        tuple: FourTuple,
+        facts: &SynFacts,
+        options: TcpOptions,
+    ) -> TcpId {
+        let path_mtu = self.path_mtu(&tuple, false);
+        let iss = self.tcp.keys.initial_sequence(&tuple, now);
+        let mut tcb = crate::tcp::answer(
+            tuple,
+            iss,
+            options,
+            path_mtu,
+            &self.tcp.keys,
+            facts,
+            &mut cx!(self, now),
+        );
+        tcb.claim = NO_CLAIM;
+        let id = self.tcp.add(tcb, &mut self.demux);
+        self.settle_connection(now, id.index);
+        id
+    }
+
+    /// RST for a SYN that was held.
+    pub(super) fn refuse_held_syn(&mut self, now: Instant, tuple: FourTuple, facts: &SynFacts) {
+        refuse_segment(tuple, &facts.as_segment(), false, &mut cx!(self, now));
+    }
+}

@@ -1,0 +1,182 @@
+//! All of TCP that a host holds: connections, listeners, half-open and closed ones, their timers, and who has something to send.
+
+use super::events::EventQueue;
+use crate::demux::{Demux, Entry};
+use crate::keys::Keys;
+use crate::port::Ports;
+use crate::slab::Slab;
+use crate::socket::{ListenerId, SocketId, State, TcpId};
+use crate::tcp::{Bits, Limits, Listener, Reply, SynReceived, Tcb, TcpKeys, TimeWait};
+use crate::time::{Duration, Instant};
+use crate::tuple::{FourTuple, Transport};
+use crate::wheel::Wheel;
+use std::collections::VecDeque;
+
+/// The records of TCP.
+#[derive(Debug)]
+pub(crate) struct TcpTable {
+    pub(crate) conns: Slab<Tcb>,
+    pub(crate) listeners: Slab<Listener>,
+    pub(crate) half_open: Slab<SynReceived>,
+    pub(crate) time_waits: Slab<(TimeWait, u32)>,
+    /// One timer a connection, by its index.
+    pub(crate) wheel: Wheel,
+    /// One timer a half-open connection.
+    pub(crate) syn_wheel: Wheel,
+    /// TIME-WAIT records in the order they expire; all stay equally long.
+    pub(crate) expiring: VecDeque<(Instant, u32, u32)>,
+    /// Connections that may have something to send.
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) keys: TcpKeys,
+    pub(crate) limits: Limits,
+    /// Segments to send that belong to no connection.
+    pub(crate) replies: Vec<Reply>,
+}
+
+impl TcpTable {
+    pub(crate) fn new(keys: &Keys) -> Self {
+        Self {
+            conns: Slab::new(),
+            listeners: Slab::new(),
+            half_open: Slab::new(),
+            time_waits: Slab::new(),
+            wheel: Wheel::new(),
+            syn_wheel: Wheel::new(),
+            expiring: VecDeque::new(),
+            ready: VecDeque::new(),
+            keys: TcpKeys::new(keys),
+            limits: Limits::new(keys.secret_stream("tcp limits")),
+            replies: Vec::new(),
+        }
+    }
+
+    /// The connection that `id` names, if it still does.
+    pub(crate) fn conn(&self, id: TcpId) -> Option<&Tcb> {
+        self.conns.get(id.index, id.generation)
+    }
+
+    pub(crate) fn conn_mut(&mut self, id: TcpId) -> Option<&mut Tcb> {
+        self.conns.get_mut(id.index, id.generation)
+    }
+
+    pub(crate) fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.get(id.index, id.generation)
+    }
+
+    /// Is this entry of the flow table about `tuple`?
+    pub(crate) fn is_about(&self, entry: Entry, tuple: &FourTuple) -> bool {
+        match entry {
+            Entry::Connection(index) => self.conns.at(index).is_some_and(|tcb| tcb.tuple == *tuple),
+            Entry::TimeWait(index) => self
+                .time_waits
+                .at(index)
+                .is_some_and(|(record, _)| record.tuple == *tuple),
+            Entry::SynReceived(index) => self.half_open.at(index).is_some_and(|record| record.tuple == *tuple),
+            Entry::HeldSyn(_) | Entry::Listener(_) | Entry::Udp(_) => false,
+        }
+    }
+
+    /// Puts a connection on the ready list.
+    pub(crate) fn make_ready(&mut self, index: u32) {
+        if let Some(tcb) = self.conns.at_mut(index)
+            && !tcb.bits.has(Bits::READY)
+        {
+            tcb.bits.set(Bits::READY);
+            self.ready.push_back(index);
+        }
+    }
+
+    /// Arms the wheel for the connection's next deadline. A later one than armed is left for when that fires.
+    pub(crate) fn arm(&mut self, index: u32) {
+        let Some(deadline) = self.conns.at(index).and_then(Tcb::deadline) else {
+            return;
+        };
+        if self.wheel.due(index).is_none_or(|armed| deadline < armed) {
+            self.wheel.set(index, deadline);
+        }
+    }
+
+    /// Adds a connection to slab and tables.
+    pub(crate) fn add(&mut self, tcb: Tcb, demux: &mut Demux) -> TcpId {
+        let hash = demux.hash(Transport::Tcp, &tcb.tuple);
+        let (index, generation) = self.conns.insert(tcb);
+        demux.insert_flow(hash, Entry::Connection(index));
+        TcpId { index, generation }
+    }
+
+    /// Removes a half-open connection.
+    pub(crate) fn forget_half_open(&mut self, index: u32, demux: &mut Demux) -> Option<SynReceived> {
+        let generation = self.half_open.generation(index)?;
+        let record = self.half_open.remove(index, generation)?;
+        self.syn_wheel.cancel(index);
+        let _ = demux.remove_flow(demux.hash(Transport::Tcp, &record.tuple), Entry::SynReceived(index));
+        if let Some(listener) = self.listeners.at_mut(record.listener) {
+            listener.half_open = listener.half_open.saturating_sub(1);
+        }
+        Some(record)
+    }
+
+    /// Removes a TIME-WAIT record and gives its port back.
+    pub(crate) fn forget_time_wait(&mut self, index: u32, demux: &mut Demux, ports: &mut Ports) -> Option<TimeWait> {
+        let generation = self.time_waits.generation(index)?;
+        let (record, claim) = self.time_waits.remove(index, generation)?;
+        let _ = demux.remove_flow(demux.hash(Transport::Tcp, &record.tuple), Entry::TimeWait(index));
+        ports.release(claim);
+        Some(record)
+    }
+
+    /// After anything happened to a connection: tells the application, leaves the tables when it has ended, and looks after its timer.
+    /// `wait` is the stay in TIME-WAIT and how many may be there.
+    pub(crate) fn settle(
+        &mut self,
+        now: Instant,
+        index: u32,
+        demux: &mut Demux,
+        ports: &mut Ports,
+        events: &mut EventQueue,
+        wait: (Duration, u32),
+    ) {
+        let Some(generation) = self.conns.generation(index) else {
+            return;
+        };
+        let Some(tcb) = self.conns.at_mut(index) else { return };
+        if tcb.bits.take(Bits::TELL) && !tcb.bits.has(Bits::ORPHAN) && !tcb.bits.has(Bits::EVENT) {
+            tcb.bits.set(Bits::EVENT);
+            events.push(SocketId::Tcp(TcpId { index, generation }));
+        }
+        if !matches!(tcb.state, State::Closed | State::TimeWait) {
+            self.arm(index);
+            return;
+        }
+        if tcb.state == State::TimeWait && tcb.owes_ack() {
+            // The last acknowledgement leaves first.
+            return;
+        }
+        let orphan = tcb.bits.has(Bits::ORPHAN);
+        if !tcb.bits.has(Bits::DETACHED) {
+            tcb.bits.set(Bits::DETACHED);
+            let claim = std::mem::replace(&mut tcb.claim, crate::port::NO_CLAIM);
+            let hash = demux.hash(Transport::Tcp, &tcb.tuple);
+            let _ = demux.remove_flow(hash, Entry::Connection(index));
+            if tcb.state == State::TimeWait {
+                let (stay, limit) = wait;
+                let record = TimeWait::of(tcb, now, stay.as_millis() as u32);
+                if self.time_waits.len() >= limit as usize
+                    && let Some((_, oldest, generation)) = self.expiring.pop_front()
+                    && self.time_waits.generation(oldest) == Some(generation)
+                {
+                    let _ = self.forget_time_wait(oldest, demux, ports);
+                }
+                let (at, generation) = self.time_waits.insert((record, claim));
+                demux.insert_flow(hash, Entry::TimeWait(at));
+                self.expiring.push_back((now + stay, at, generation));
+            } else {
+                ports.release(claim);
+            }
+            self.wheel.cancel(index);
+        }
+        if orphan {
+            let _ = self.conns.remove(index, generation);
+        }
+    }
+}
