@@ -45,6 +45,11 @@ impl Keys {
         }
     }
 
+    /// All that follows for a part of the entity, called `name`: one direction of a link.
+    pub fn child(&self, name: &str) -> Self {
+        Self { root: self.key(name) }
+    }
+
     /// The key for one purpose.
     pub fn key(&self, purpose: &str) -> Key {
         let mut hasher = SipHasher13::new_with_keys(self.root.0, self.root.1);
