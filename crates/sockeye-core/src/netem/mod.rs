@@ -13,11 +13,13 @@ pub mod grammar;
 mod loss;
 mod pipe;
 mod rate;
+mod too_big;
 mod under_way;
 
 pub use delay::{Distribution, HOLD};
 pub use loss::Loss;
 pub use pipe::Pipe;
+pub use too_big::too_big_answer;
 
 use crate::packet::Mark;
 use crate::time::Duration;

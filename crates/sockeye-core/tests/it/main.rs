@@ -1,0 +1,9 @@
+//! Features of the core, tested as its users see it: through [`sockeye_core::Host`] in a simulated network. One module a theme.
+//!
+//! `SOCKEYE_SEED=7` runs one seed again, `SOCKEYE_PCAP=file` with it writes what was on the wire; `SOCKEYE_TRANSFERS=10000` and
+//! `SOCKEYE_FUZZ=10000000` run that many instead of the few that fit a coffee break.
+
+mod determinism;
+mod support;
+mod tidy;
+mod transfers;
