@@ -4,6 +4,7 @@
 //! `SOCKEYE_FUZZ=10000000` run that many instead of the few that fit a coffee break.
 
 mod determinism;
+mod fuzz;
 mod support;
 mod tidy;
 mod transfers;
