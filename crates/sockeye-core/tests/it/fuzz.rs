@@ -138,7 +138,11 @@ impl World {
         let who = self.upto(1) as usize;
         let (choice, v6, far) = (self.upto(11), self.chance(0.4), self.chance(0.2));
         let (pick, amount) = (self.upto(1 << 20) as usize, self.upto(20_000) as usize);
-        let peer = if far { address(9, v6) } else { address(2 - who as u8, v6) };
+        let peer = if far {
+            address(9, v6)
+        } else {
+            address(2 - who as u8, v6)
+        };
         let now = self.now;
         let Self { sides, rope, .. } = self;
         let side = &mut sides[who];
@@ -146,10 +150,13 @@ impl World {
         match (choice, connection) {
             (0 | 1, _) if side.connections.len() < CONNECTIONS => {
                 let to = SocketAddr::new(peer, 80);
-                side.connections.extend(side.host.tcp_connect(now, None, to, TcpOptions::default()));
+                side.connections
+                    .extend(side.host.tcp_connect(now, None, to, TcpOptions::default()));
             }
             (2 | 3, Some(n)) => {
-                let _ = side.host.tcp_write(now, side.connections[n], &mut Bytes::from(vec![7; amount]));
+                let _ = side
+                    .host
+                    .tcp_write(now, side.connections[n], &mut Bytes::from(vec![7; amount]));
             }
             (4 | 5, Some(n)) => {
                 let _ = side.host.tcp_read(now, side.connections[n], amount, rope);
@@ -160,7 +167,11 @@ impl World {
                 side.host.tcp_shutdown(now, side.connections[n], how);
             }
             (7, Some(n)) => {
-                let how = if pick.is_multiple_of(3) { Close::Reset } else { Close::Graceful };
+                let how = if pick.is_multiple_of(3) {
+                    Close::Reset
+                } else {
+                    Close::Graceful
+                };
                 side.host.tcp_close(now, side.connections.swap_remove(n), how);
             }
             (8, Some(n)) => {
@@ -216,7 +227,9 @@ impl World {
         let until = self.now + Duration::from_nanos(nanos);
         for _ in 0..100 {
             let due = self.sides.iter().filter_map(|side| side.host.poll_timeout()).min();
-            let Some(due) = due.filter(|due| *due <= until) else { break };
+            let Some(due) = due.filter(|due| *due <= until) else {
+                break;
+            };
             self.now = self.now.max(due);
             for side in &mut self.sides {
                 if side.host.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -237,7 +250,9 @@ impl Side {
         while let Some(event) = self.host.poll_event() {
             if let SocketId::Listener(listener) = event.socket {
                 while self.connections.len() < CONNECTIONS {
-                    let Some(id) = self.host.tcp_accept(now, listener) else { break };
+                    let Some(id) = self.host.tcp_accept(now, listener) else {
+                        break;
+                    };
                     self.connections.push(id);
                 }
             }
@@ -252,7 +267,8 @@ impl Side {
         let mut n = 0;
         while n < self.connections.len() {
             if self.host.tcp_readiness(self.connections[n]).closed {
-                self.host.tcp_close(now, self.connections.swap_remove(n), Close::Graceful);
+                self.host
+                    .tcp_close(now, self.connections.swap_remove(n), Close::Graceful);
             } else {
                 n += 1;
             }

@@ -98,7 +98,11 @@ impl Forger {
         gso::segment(packet.clone(), u32::MAX, &mut segments);
         for mut segment in segments {
             gso::finish(&mut segment);
-            let memory = if from_victim { &mut self.from_victim } else { &mut self.to_victim };
+            let memory = if from_victim {
+                &mut self.from_victim
+            } else {
+                &mut self.to_victim
+            };
             if memory.len() == MEMORY {
                 let _ = memory.pop_front();
             }
@@ -125,7 +129,11 @@ impl Forger {
         }
         let mut packet = packet_from_bytes(Bytes::from(bytes), Medium::Ip);
         if believed && self.chance(0.9) {
-            packet.meta.csum = if self.chance(0.5) { Csum::Verified } else { Csum::Partial };
+            packet.meta.csum = if self.chance(0.5) {
+                Csum::Verified
+            } else {
+                Csum::Partial
+            };
         }
         packet
     }
@@ -168,9 +176,17 @@ impl Forger {
     }
 
     fn heard(&mut self, from_victim: bool) -> Option<Vec<u8>> {
-        let len = if from_victim { self.from_victim.len() } else { self.to_victim.len() };
+        let len = if from_victim {
+            self.from_victim.len()
+        } else {
+            self.to_victim.len()
+        };
         let n = self.upto(len.checked_sub(1)?);
-        Some(if from_victim { self.from_victim[n].clone() } else { self.to_victim[n].clone() })
+        Some(if from_victim {
+            self.from_victim[n].clone()
+        } else {
+            self.to_victim[n].clone()
+        })
     }
 
     fn replay(&mut self) -> Option<Vec<u8>> {
@@ -196,7 +212,21 @@ impl Forger {
         segment.extend_from_slice(&theirs[..2]);
         segment.extend_from_slice(&seq.to_be_bytes());
         segment.extend_from_slice(&ack.to_be_bytes());
-        let flags = [0x10, 0x10, 0x10, 0x18, 0x11, 0x12, 0x02, 0x04, 0x14, 0x01, 0x00, 0x3f, self.dice.next_u32() as u8];
+        let flags = [
+            0x10,
+            0x10,
+            0x10,
+            0x18,
+            0x11,
+            0x12,
+            0x02,
+            0x04,
+            0x14,
+            0x01,
+            0x00,
+            0x3f,
+            self.dice.next_u32() as u8,
+        ];
         let options = self.options(&theirs[20..header.clamp(20, theirs.len())]);
         segment.push((5 + options.len() as u8 / 4) << 4);
         segment.push(flags[self.upto(flags.len() - 1)]);
@@ -269,7 +299,11 @@ impl Forger {
             return;
         }
         // Headers are where it hurts.
-        let reach = if self.chance(0.8) { bytes.len().min(80) } else { bytes.len() };
+        let reach = if self.chance(0.8) {
+            bytes.len().min(80)
+        } else {
+            bytes.len()
+        };
         let at = self.upto(reach - 1);
         match self.upto(6) {
             0 => bytes[at] ^= 1 << self.upto(7),
@@ -300,7 +334,11 @@ impl Forger {
 fn addresses(bytes: &[u8], v6: bool) -> Option<(IpAddr, IpAddr)> {
     let v6_at = |at: usize| Some(IpAddr::from(*bytes.get(at..at + 16)?.first_chunk::<16>()?));
     let v4_at = |at: usize| Some(IpAddr::from(*bytes.get(at..at + 4)?.first_chunk::<4>()?));
-    if v6 { Some((v6_at(8)?, v6_at(24)?)) } else { Some((v4_at(12)?, v4_at(16)?)) }
+    if v6 {
+        Some((v6_at(8)?, v6_at(24)?))
+    } else {
+        Some((v4_at(12)?, v4_at(16)?))
+    }
 }
 
 /// An IP packet; addresses of different families make a broken one.
