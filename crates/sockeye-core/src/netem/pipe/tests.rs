@@ -26,8 +26,11 @@ fn pipe(line: &str, seed: u64) -> Pipe {
     Pipe::new(&line.parse().unwrap(), &Keys::new(seed, "test"), "up")
 }
 
+/// Number, time and remarks.
+type Arrival = (u32, Instant, Mark);
+
 /// Sends `n` packets of 1000 bytes, one every `every`; returns (number, arrival, mark) in the order of arrival, and the fates.
-fn run(pipe: &mut Pipe, n: u32, every: Duration) -> (Vec<(u32, Instant, Mark)>, Vec<(u32, Fate)>) {
+fn run(pipe: &mut Pipe, n: u32, every: Duration) -> (Vec<Arrival>, Vec<(u32, Fate)>) {
     let (mut arrivals, mut fates) = (Vec::new(), Vec::new());
     for i in 0..n {
         let now = Instant::ZERO + every * i;
@@ -36,7 +39,7 @@ fn run(pipe: &mut Pipe, n: u32, every: Duration) -> (Vec<(u32, Instant, Mark)>, 
             arrivals.push((number(&packet), packet.meta.at, packet.meta.mark));
         }
         pipe.push_with(now, packet(i, 1000), &mut |packet, fate| {
-            fates.push((number(packet), fate))
+            fates.push((number(packet), fate));
         });
     }
     while let Some(due) = pipe.poll_timeout() {
