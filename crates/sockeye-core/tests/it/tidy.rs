@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Leaves: they know each other at most, and nothing above.
 const LEAVES: &[&str] = &[
-    "buf", "counters", "error", "keys", "packet", "settings", "slab", "socket", "table", "time", "tuple", "wheel",
-    "wire",
+    "buf", "counters", "error", "inbox", "keys", "packet", "settings", "slab", "socket", "table", "time", "tuple",
+    "wheel", "wire",
 ];
 
 /// Rooms of the line. They know leaves and what is listed; siblings never know each other: only `host` hands a packet from one to the next.
@@ -17,10 +17,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ip", &["gso", "host"]),
     ("udp", &["port"]),
     ("raw", &["port"]),
+    // What arrived for nobody: it remembers SYNs, in the words of `tcp`.
+    ("stray", &["demux", "tcp"]),
     ("tcp", &[]),
     ("port", &[]),
     ("demux", &["port"]),
-    ("host", &["gso", "gro", "ip", "udp", "raw", "tcp", "port", "demux"]),
+    (
+        "host",
+        &["gso", "gro", "ip", "udp", "raw", "stray", "tcp", "port", "demux"],
+    ),
     ("netem", &["gso", "host"]),
     ("pcap", &["gso", "host"]),
     ("sim", &["gso", "host", "netem", "pcap"]),
