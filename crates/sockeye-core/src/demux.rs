@@ -215,7 +215,7 @@ impl Group {
             return Some(last.entry);
         }
         let sharers = || self.members.iter().filter(takes).filter(|member| member.reuse_port);
-        let nth = (hash & 0xffff_ffff) * sharers().count() as u64 >> 32;
+        let nth = ((hash & 0xffff_ffff) * sharers().count() as u64) >> 32;
         sharers().nth(nth as usize).map(|member| member.entry)
     }
 }

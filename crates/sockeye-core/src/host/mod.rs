@@ -4,6 +4,8 @@
 //! then `poll_timeout`, then `poll_event` until `None`. Same inputs and seed, same packets, always.
 
 mod events;
+#[cfg(test)]
+mod pair;
 mod raw;
 mod receive;
 mod stray;

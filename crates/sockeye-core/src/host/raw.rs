@@ -328,7 +328,7 @@ fn message_again(error: &IcmpError, ttl: u8) -> Bytes {
 }
 
 /// Prepends a plain IP header for `len` bytes more than `head` has.
-pub(super) fn build_ip(head: &mut Head, src: IpAddr, dst: IpAddr, protocol: u8, ttl: u8, len: usize) {
+fn build_ip(head: &mut Head, src: IpAddr, dst: IpAddr, protocol: u8, ttl: u8, len: usize) {
     let len = head.len() + len;
     match (src, dst) {
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
@@ -362,3 +362,6 @@ pub(super) fn build_ip(head: &mut Head, src: IpAddr, dst: IpAddr, protocol: u8, 
         _ => debug_assert!(false, "{src} and {dst} are of different families"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ impl Host {
         let taken = self.raw_input(&datagram);
         match datagram.protocol {
             TCP => self.tcp_input(now, datagram),
-            UDP => self.udp_input(now, datagram),
+            UDP => self.udp_input(now, &datagram),
             ICMP | ICMPV6 if taken => Ok(()),
             ICMP | ICMPV6 => self.stray_echo(&datagram),
             _ if taken => Ok(()),
@@ -56,15 +56,13 @@ impl Host {
         }
     }
 
-    /// An ICMP error goes to the socket whose packet it quotes. RFC 1122 §3.2.2.
+    /// An ICMP error goes to the socket whose packet it quotes, and to raw sockets that want to see it. RFC 1122 §3.2.2.
     fn icmp_error(&mut self, now: Instant, error: &IcmpError) -> Result<(), DropReason> {
+        self.raw_icmp_error(error);
         match error.protocol {
             TCP => self.tcp_icmp_error(now, error),
             UDP => self.udp_icmp_error(error),
-            _ => {
-                self.raw_icmp_error(error);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 

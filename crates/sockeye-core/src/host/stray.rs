@@ -1,8 +1,8 @@
 //! Any-address mode: what arrived for nobody goes to the owner, and the owner's answers go out, with whatever source they need.
 
-use super::raw::{build_ip, echo, family};
+use super::Host;
+use super::raw::{echo, family};
 use super::udp::Departure;
-use super::{Host, InterfaceId};
 use crate::counters::DropReason;
 use crate::error::SendError;
 use crate::ip::{Datagram, Header};
@@ -45,7 +45,7 @@ impl Host {
                     ..wire::tcp::Header::default()
                 };
                 wire::tcp::build(&mut head, &header, &facts.options);
-                self.refuse_packet(now, local.ip(), remote.ip(), protocol::TCP, head, 0, why);
+                self.refuse_packet(now, &arrived(remote.ip(), local.ip(), protocol::TCP), &head, 0, why);
             }
             SynAnswer::Ignore => {}
         }
@@ -115,7 +115,7 @@ impl Host {
         match what {
             Refused::Datagram { local, remote, len } => {
                 wire::udp::build(&mut head, remote.port(), local.port(), len);
-                self.refuse_packet(now, local.ip(), remote.ip(), protocol::UDP, head, len, why);
+                self.refuse_packet(now, &arrived(remote.ip(), local.ip(), protocol::UDP), &head, len, why);
             }
             Refused::Echo {
                 local,
@@ -124,47 +124,17 @@ impl Host {
                 sequence,
             } => {
                 icmp::build(&mut head, family(local), Message::EchoRequest { ident, sequence });
-                self.refuse_packet(now, local, remote, echo_protocol(local), head, 0, why);
+                self.refuse_packet(now, &arrived(remote, local, echo_protocol(local)), &head, 0, why);
             }
         }
     }
 
-    /// An ICMP error about a packet of which only the transport header is left: its IP header is written again as it must have been.
-    #[expect(clippy::too_many_arguments, reason = "the fields of a packet")]
-    fn refuse_packet(
-        &mut self,
-        now: Instant,
-        local: IpAddr,
-        remote: IpAddr,
-        protocol: u8,
-        mut head: Head,
-        payload: usize,
-        why: Unreachable,
-    ) {
-        if local.is_ipv4() != remote.is_ipv4() {
-            return;
+    /// An ICMP error about a packet of which only the transport header is left.
+    fn refuse_packet(&mut self, now: Instant, header: &Header, transport: &Head, payload: usize, why: Unreachable) {
+        if header.src.is_ipv4() == header.dst.is_ipv4() {
+            self.ip
+                .unreachable_quoting(now, header, transport.as_slice(), payload, why, &mut self.counters);
         }
-        let ttl = 1; // What was left of it when it could go no further.
-        build_ip(&mut head, remote, local, protocol, ttl, payload);
-        let mut packet = Packet {
-            head,
-            ..Packet::default()
-        };
-        packet.meta.l4 = udp::ip_header_len(remote) as u8;
-        packet.meta.csum = Csum::Partial;
-        let interface = self
-            .route(remote, Some(local), remote.is_loopback())
-            .map_or(InterfaceId::LOOPBACK, |path| path.interface);
-        let about = Datagram {
-            packet,
-            src: remote,
-            dst: local,
-            protocol,
-            ttl,
-            tos: 0,
-            interface,
-        };
-        self.ip.unreachable(now, &about, why, &mut self.counters);
     }
 
     /// An echo request that neither IP (for our own addresses) nor a socket answered.
@@ -191,6 +161,18 @@ impl Host {
     }
 }
 
+/// The IP header that a stray must have had.
+fn arrived(src: IpAddr, dst: IpAddr, protocol: u8) -> Header {
+    Header {
+        src,
+        dst,
+        protocol,
+        ttl: 1,
+        tos: 0,
+        dont_fragment: true,
+    }
+}
+
 fn echo_protocol(address: IpAddr) -> u8 {
     if address.is_ipv6() {
         protocol::ICMPV6
@@ -198,3 +180,6 @@ fn echo_protocol(address: IpAddr) -> u8 {
         protocol::ICMP
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,7 @@ impl Host {
             if out.len() == before {
                 return;
             }
+            self.udp_unblock();
         }
     }
 

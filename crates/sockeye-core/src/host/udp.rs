@@ -316,7 +316,7 @@ impl Host {
     ///
     /// # Errors
     /// Why it went no further; whoever sent it was told if it is to be told.
-    pub(super) fn udp_input(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
+    pub(super) fn udp_input(&mut self, now: Instant, datagram: &Datagram) -> Result<(), DropReason> {
         let (src, dst) = (datagram.src, datagram.dst);
         let (header, payload) = udp::parse(&datagram.packet, usize::from(datagram.packet.meta.l4), src, dst)?;
         let segment = match datagram.packet.meta.gso {
@@ -355,7 +355,7 @@ impl Host {
         self.counters.udp_no_ports += 1;
         if !self.any_address {
             self.ip
-                .unreachable(now, &datagram, Unreachable::Port, &mut self.counters);
+                .unreachable(now, datagram, Unreachable::Port, &mut self.counters);
             return Err(DropReason::NoSocket);
         }
         for received in pieces {
@@ -457,3 +457,6 @@ pub(super) fn report(error: &IcmpError, to: SocketAddr, data: Bytes) -> ErrorRep
         data,
     }
 }
+
+#[cfg(test)]
+mod tests;
