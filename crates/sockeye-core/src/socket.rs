@@ -81,7 +81,7 @@ pub struct BindOptions {
 }
 
 /// Options of a TCP socket; a listener's are inherited by what it accepts.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TcpOptions {
     /// `TCP_NODELAY`: no Nagle. RFC 9293 §3.7.4.
     pub nodelay: bool,
@@ -119,31 +119,6 @@ pub struct TcpOptions {
     pub ttl: Option<u8>,
     /// `IP_TOS` or `IPV6_TCLASS`, without the ECN bits.
     pub tos: u8,
-}
-
-impl Default for TcpOptions {
-    fn default() -> Self {
-        Self {
-            nodelay: false,
-            cork: false,
-            quickack: false,
-            keepalive: false,
-            keepalive_time: None,
-            keepalive_intvl: None,
-            keepalive_probes: None,
-            user_timeout: None,
-            max_segment: None,
-            recv_buffer: None,
-            send_buffer: None,
-            notsent_lowat: None,
-            syn_retries: None,
-            fin_timeout: None,
-            window_clamp: None,
-            congestion: None,
-            ttl: None,
-            tos: 0,
-        }
-    }
 }
 
 /// Options of a UDP or raw socket.

@@ -34,6 +34,7 @@ impl Host {
     }
 
     /// Lets go of a bound address.
+    #[expect(clippy::needless_pass_by_value, reason = "a binding is given back once")]
     pub fn tcp_unbind(&mut self, binding: Binding) {
         self.ports.release(binding.claim);
     }

@@ -116,7 +116,6 @@ impl Host {
             *kept = record;
         }
         match what? {
-            HalfOpen::Wait => Ok(()),
             HalfOpen::Repeat => {
                 self.send_syn_ack(now, &record, &options, false);
                 Ok(())

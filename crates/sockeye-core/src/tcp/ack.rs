@@ -198,9 +198,9 @@ fn measure_rate(flow: &mut Flow, cx: &Cx<'_>, told: &Delivered) {
     flow.delivered_at = cx.now;
     if let Some(newest) = &told.newest {
         let interval = cx.now.since(newest.delivered_at).as_nanos();
-        if interval > 0 {
-            let bytes = u128::from(flow.delivered - newest.delivered);
-            flow.rate = u64::try_from(bytes * 1_000_000_000 / interval).unwrap_or(u64::MAX);
+        let bytes = u128::from(flow.delivered - newest.delivered);
+        if let Some(rate) = (bytes * 1_000_000_000).checked_div(interval) {
+            flow.rate = u64::try_from(rate).unwrap_or(u64::MAX);
         }
     }
 }

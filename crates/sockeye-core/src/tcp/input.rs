@@ -317,9 +317,9 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
         return Ok(());
     }
     if start == tcb.rcv_nxt {
-        accept_text(tcb, cx, seg, text)
+        accept_text(tcb, cx, seg, text);
     } else {
-        keep_text(tcb, cx, start, text)
+        keep_text(tcb, cx, start, text);
     }
     Ok(())
 }

@@ -69,8 +69,6 @@ pub(crate) struct SynReceived {
 /// What to do with a segment for a half-open connection.
 #[derive(Debug)]
 pub(crate) enum HalfOpen {
-    /// Keep waiting.
-    Wait,
     /// Send the SYN-ACK again.
     Repeat,
     /// Forget it.

@@ -228,7 +228,7 @@ fn send_new(
         delivered_at: flow.delivered_at,
     });
     tcb.snd_nxt += seg_len;
-    if len % unit != 0 {
+    if !len.is_multiple_of(unit) {
         tcb.snd_small = tcb.snd_nxt;
     }
     tcb.last_tx = millis(cx.now);

@@ -100,10 +100,6 @@ impl Recovery {
         self.rack.reordering_seen
     }
 
-    pub(super) fn has_tail_probe(&self) -> bool {
-        self.tail_probe.is_some()
-    }
-
     /// A retransmission left: for undoing.
     pub(super) fn on_resent(&mut self, bytes: u32, ts: Option<u32>) {
         if let Some(undo) = &mut self.undo {

@@ -115,10 +115,6 @@ impl Scoreboard {
         self.runs.front()
     }
 
-    pub(super) fn fack(&self) -> Option<SeqNumber> {
-        self.fack
-    }
-
     fn total(&mut self, fate: Fate) -> &mut u32 {
         match fate {
             Fate::Flying => &mut self.flying,

@@ -32,11 +32,6 @@ impl SeqNumber {
         if self.before(other) { other } else { self }
     }
 
-    /// The earlier of two points.
-    pub(crate) const fn min(self, other: Self) -> Self {
-        if self.before(other) { self } else { other }
-    }
-
     /// `start <= self < start + len`.
     pub(crate) const fn within(self, start: Self, len: u32) -> bool {
         self.0.wrapping_sub(start.0) < len
@@ -82,6 +77,6 @@ mod tests {
         assert_eq!(high + 10, low);
         assert_eq!(low - 10, high);
         assert!(low.within(high, 11) && !low.within(high, 10));
-        assert_eq!((high.max(low), high.min(low)), (low, high));
+        assert_eq!(high.max(low), low);
     }
 }

@@ -59,8 +59,6 @@ impl Bits {
     pub(crate) const DETACHED: Self = Self(1 << 16);
     /// Leaves by the loopback fallback interface.
     pub(crate) const FALLBACK: Self = Self(1 << 17);
-    /// The application's address need not be ours (a gateway).
-    pub(crate) const FOREIGN: Self = Self(1 << 18);
     /// The congestion window held us back since the last acknowledgement.
     pub(super) const CWND_LIMITED: Self = Self(1 << 19);
     /// The cork is out: send what there is, whatever its size.
@@ -364,11 +362,6 @@ impl Tcb {
 
     pub(super) fn set_window(&mut self, window: Window) {
         (self.cwnd, self.ssthresh) = (window.cwnd, window.ssthresh);
-    }
-
-    /// Bytes on their way to the remote.
-    pub(super) fn in_flight(&self) -> u32 {
-        self.flow.as_ref().map_or(0, |flow| flow.recovery.pipe(&flow.sent))
     }
 
     /// True while anything sent is not acknowledged.

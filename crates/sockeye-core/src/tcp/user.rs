@@ -39,9 +39,9 @@ impl Tcb {
         let n = now.len();
         let tx = self.tx.get_or_insert_default();
         if n < COPY_BELOW {
-            tx.append(&now)
+            tx.append(&now);
         } else {
-            tx.push(now)
+            tx.push(now);
         }
         if !data.is_empty() {
             self.bits.set(Bits::WANTS_ROOM);

@@ -206,7 +206,7 @@ impl Options {
                 self.timestamps = Some(Timestamps {
                     value: be32(&value[..4]),
                     echo: be32(&value[4..]),
-                })
+                });
             }
             (SACK, n) if n % 8 == 0 => {
                 for block in value.chunks_exact(8) {
