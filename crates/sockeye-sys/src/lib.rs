@@ -1,3 +1,10 @@
-//! sockeye-sys
+//! Every unsafe line of Sockeye: thin, safe wrappers around system calls that own their descriptors.
+//!
+//! What `rustix` offers safely is used from there directly; here is what it does not offer.
 
+pub mod bpf;
+pub mod memory;
 pub mod net;
+pub mod queue;
+pub mod seccomp;
+pub mod signal;

@@ -1,0 +1,202 @@
+//! Ancillary data of datagrams: what a program may ask for one datagram (`sendmsg`), and what it wants to know of one (`recvmsg`).
+
+use crate::address::Family;
+use crate::options::{Options, number, table};
+use rustix::io::Errno;
+use sockeye_core::socket::{ErrorReport, Outgoing};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// `struct cmsghdr` without its data.
+const HEADER: usize = 16;
+
+/// What one control message of `recvmsg` is made from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) to: SocketAddr,
+    pub(super) tos: u8,
+    pub(super) ttl: u8,
+    pub(super) drops: u64,
+}
+
+/// Takes what a program asks for one datagram.
+pub(super) fn parse(control: &[u8], into: &mut Outgoing) -> Result<(), Errno> {
+    let mut rest = control;
+    while rest.len() >= HEADER {
+        let len = u64::from_ne_bytes(std::array::from_fn(|i| rest[i])) as usize;
+        let data = rest.get(HEADER..len).ok_or(Errno::INVAL)?;
+        let (level, kind) = (number(&rest[8..]).unwrap_or(0), number(&rest[12..]).unwrap_or(0));
+        one(level, kind, data, into)?;
+        rest = rest.get(len.next_multiple_of(8)..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn one(level: i32, kind: i32, data: &[u8], into: &mut Outgoing) -> Result<(), Errno> {
+    let byte = || {
+        let value = number(data).or_else(|| data.first().map(|&byte| i32::from(byte)));
+        value.and_then(|value| u8::try_from(value).ok()).ok_or(Errno::INVAL)
+    };
+    match (level, kind) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+            let source: [u8; 4] = data.get(4..8).and_then(|at| at.try_into().ok()).ok_or(Errno::INVAL)?;
+            into.from = Some(Ipv4Addr::from(source))
+                .filter(|source| !source.is_unspecified())
+                .map(IpAddr::V4);
+        }
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+            let source: [u8; 16] = data.get(..16).and_then(|at| at.try_into().ok()).ok_or(Errno::INVAL)?;
+            into.from = Some(Ipv6Addr::from(source))
+                .filter(|source| !source.is_unspecified())
+                .map(|source| source.to_ipv4_mapped().map_or(IpAddr::V6(source), IpAddr::V4));
+        }
+        (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => into.tos = Some(byte()?),
+        (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => into.ttl = Some(byte()?),
+        (table::UDP, libc::UDP_SEGMENT) => {
+            let size = data.get(..2).ok_or(Errno::INVAL)?;
+            into.segment_size = Some(u16::from_ne_bytes([size[0], size[1]])).filter(|&size| size > 0);
+        }
+        (libc::SOL_SOCKET, _) => {}
+        _ => return Err(Errno::INVAL),
+    }
+    Ok(())
+}
+
+/// What the program wants to know of a datagram that arrived.
+pub(super) fn build(options: &Options, family: Family, arrival: &Arrival) -> Vec<u8> {
+    let mut control = Vec::new();
+    let (ip, ip6) = (libc::IPPROTO_IP, libc::IPPROTO_IPV6);
+    if options.flag(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) || options.flag(libc::SOL_SOCKET, libc::SO_TIMESTAMP) {
+        let nanos = options.flag(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        let part = i64::from(if nanos {
+            since.subsec_nanos()
+        } else {
+            since.subsec_micros()
+        });
+        let stamp = [(since.as_secs() as i64).to_ne_bytes(), part.to_ne_bytes()].concat();
+        push(
+            &mut control,
+            libc::SOL_SOCKET,
+            if nanos {
+                libc::SO_TIMESTAMPNS
+            } else {
+                libc::SO_TIMESTAMP
+            },
+            &stamp,
+        );
+    }
+    if options.flag(libc::SOL_SOCKET, libc::SO_RXQ_OVFL) && arrival.drops > 0 {
+        push(
+            &mut control,
+            libc::SOL_SOCKET,
+            libc::SO_RXQ_OVFL,
+            &(arrival.drops as u32).to_ne_bytes(),
+        );
+    }
+    let index: i32 = if arrival.to.ip().is_loopback() { 1 } else { 2 };
+    if let IpAddr::V4(to) = arrival.to.ip() {
+        if options.flag(ip, libc::IP_PKTINFO) {
+            let info = [&index.to_ne_bytes()[..], &to.octets(), &to.octets()].concat();
+            push(&mut control, ip, libc::IP_PKTINFO, &info);
+        }
+        if options.flag(ip, libc::IP_RECVTTL) {
+            push(&mut control, ip, libc::IP_TTL, &i32::from(arrival.ttl).to_ne_bytes());
+        }
+        if options.flag(ip, libc::IP_RECVTOS) {
+            push(&mut control, ip, libc::IP_TOS, &[arrival.tos]);
+        }
+        if options.flag(ip, libc::IP_RECVORIGDSTADDR) {
+            push(
+                &mut control,
+                ip,
+                libc::IP_RECVORIGDSTADDR,
+                &Family::V4.encode(arrival.to),
+            );
+        }
+    }
+    if family == Family::V6 {
+        let to = match arrival.to.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        if options.flag(ip6, libc::IPV6_RECVPKTINFO) {
+            push(
+                &mut control,
+                ip6,
+                libc::IPV6_PKTINFO,
+                &[&to.octets()[..], &index.to_ne_bytes()].concat(),
+            );
+        }
+        if options.flag(ip6, libc::IPV6_RECVHOPLIMIT) {
+            push(
+                &mut control,
+                ip6,
+                libc::IPV6_HOPLIMIT,
+                &i32::from(arrival.ttl).to_ne_bytes(),
+            );
+        }
+        if options.flag(ip6, libc::IPV6_RECVTCLASS) {
+            push(
+                &mut control,
+                ip6,
+                libc::IPV6_TCLASS,
+                &i32::from(arrival.tos).to_ne_bytes(),
+            );
+        }
+    }
+    control
+}
+
+/// The entry of the error queue that tells of an ICMP error: `struct sock_extended_err` and who reported it.
+pub(super) fn error_report(family: Family, report: &ErrorReport) -> Vec<u8> {
+    const ORIGIN_ICMP: u8 = 2;
+    const ORIGIN_ICMP6: u8 = 3;
+    let origin = if report.from.is_ipv4() {
+        ORIGIN_ICMP
+    } else {
+        ORIGIN_ICMP6
+    };
+    let mut data = (report.error.errno() as u32).to_ne_bytes().to_vec();
+    data.extend([origin, report.icmp_type, report.icmp_code, 0]);
+    data.extend(report.info.to_ne_bytes());
+    data.extend([0; 4]);
+    data.extend(family.encode(SocketAddr::new(report.from, 0)));
+    let mut control = Vec::new();
+    match family {
+        Family::V4 => push(&mut control, libc::IPPROTO_IP, libc::IP_RECVERR, &data),
+        Family::V6 => push(&mut control, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, &data),
+    }
+    control
+}
+
+fn push(control: &mut Vec<u8>, level: i32, kind: i32, data: &[u8]) {
+    control.extend(((HEADER + data.len()) as u64).to_ne_bytes());
+    control.extend(level.to_ne_bytes());
+    control.extend(kind.to_ne_bytes());
+    control.extend(data);
+    control.resize(control.len().next_multiple_of(8), 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_reads_back() {
+        let mut control = Vec::new();
+        let info = [&0_i32.to_ne_bytes()[..], &[127, 0, 0, 9], &[0; 4]].concat();
+        push(&mut control, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        push(&mut control, libc::IPPROTO_IP, libc::IP_TOS, &[4]);
+        push(&mut control, table::UDP, libc::UDP_SEGMENT, &1_200_u16.to_ne_bytes());
+        let mut outgoing = Outgoing::default();
+        parse(&control, &mut outgoing).unwrap();
+        assert_eq!(outgoing.from, Some(Ipv4Addr::new(127, 0, 0, 9).into()));
+        assert_eq!((outgoing.tos, outgoing.segment_size), (Some(4), Some(1_200)));
+        assert_eq!(parse(&control[..20], &mut outgoing), Err(Errno::INVAL));
+        let mut unknown = Vec::new();
+        push(&mut unknown, libc::IPPROTO_IP, 250, &[0; 4]);
+        assert_eq!(parse(&unknown, &mut outgoing), Err(Errno::INVAL));
+    }
+}

@@ -1,0 +1,321 @@
+//! The options of one socket: what the program set, checked as Linux checks it, and what the host is told of it.
+
+pub(crate) mod info;
+pub(crate) mod table;
+
+use crate::address::Family;
+use rustix::io::Errno;
+use sockeye_core::settings::CongestionControl;
+use sockeye_core::socket::{BindOptions, TcpOptions, UdpOptions};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use table::{Shape, Spec};
+
+/// Largest buffer a program may ask for: our hosts' rmem_max and wmem_max.
+const BUFFER_MAX: i32 = 4 << 20;
+
+/// Options that were set; all others have their defaults.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    set: BTreeMap<(i32, i32), Vec<u8>>,
+    congestion: Option<CongestionControl>,
+    device: Vec<u8>,
+}
+
+impl Options {
+    /// Takes the value that a program gives for an option.
+    pub(crate) fn set(&mut self, spec: &Spec, value: &[u8]) -> Result<(), Errno> {
+        let kept = match spec.shape {
+            Shape::ReadOnly => return Err(Errno::NOPROTOOPT),
+            Shape::Refused(errno) => return Err(Errno::from_raw_os_error(errno)),
+            Shape::Bytes(len) => {
+                let mut kept = value.to_vec();
+                kept.resize(len, 0);
+                kept
+            }
+            Shape::Time => time_value(value)?,
+            Shape::Linger => {
+                let kept = value.get(..8).ok_or(Errno::INVAL)?;
+                let on = i32::from(number(&kept[..4]).unwrap_or(0) != 0);
+                [&on.to_ne_bytes(), &kept[4..]].concat()
+            }
+            Shape::Flag | Shape::Number(..) | Shape::OrDefault(..) | Shape::Buffer(_) => {
+                self.number_value(spec, value)?.to_ne_bytes().to_vec()
+            }
+        };
+        self.set.insert((spec.level, spec.name), kept);
+        Ok(())
+    }
+
+    fn number_value(&self, spec: &Spec, value: &[u8]) -> Result<i32, Errno> {
+        // IP options may be given as one byte.
+        let short = spec.level == libc::IPPROTO_IP && matches!(value.len(), 1..=3);
+        let given = if short {
+            i32::from(value[0])
+        } else {
+            number(value).ok_or(Errno::INVAL)?
+        };
+        Ok(match spec.shape {
+            Shape::Flag => i32::from(given != 0),
+            Shape::Buffer(least) => given.clamp(0, BUFFER_MAX).saturating_mul(2).max(least),
+            Shape::OrDefault(..) if given == -1 => spec.default,
+            Shape::Number(low, high) | Shape::OrDefault(low, high) if !(low..=high).contains(&given) => {
+                return Err(Errno::INVAL);
+            }
+            _ => given,
+        })
+    }
+
+    /// The value of an option, as `getsockopt` gives it.
+    pub(crate) fn value(&self, spec: &Spec) -> Vec<u8> {
+        if let Some(kept) = self.set.get(&(spec.level, spec.name)) {
+            return kept.clone();
+        }
+        match spec.shape {
+            Shape::Time => vec![0; 16],
+            Shape::Linger => vec![0; 8],
+            Shape::Bytes(len) => vec![0; len],
+            _ => spec.default.to_ne_bytes().to_vec(),
+        }
+    }
+
+    fn number(&self, level: i32, name: i32) -> Option<i32> {
+        number(self.set.get(&(level, name))?)
+    }
+
+    /// True when a flag was set.
+    pub(crate) fn flag(&self, level: i32, name: i32) -> bool {
+        self.number(level, name).is_some_and(|value| value != 0)
+    }
+
+    /// SO_LINGER with zero: closing resets.
+    pub(crate) fn resets_on_close(&self) -> bool {
+        self.set
+            .get(&(libc::SOL_SOCKET, libc::SO_LINGER))
+            .is_some_and(|linger| number(&linger[..4]) == Some(1) && number(&linger[4..]) == Some(0))
+    }
+
+    /// SO_RCVTIMEO or SO_SNDTIMEO; `None` waits for ever.
+    pub(crate) fn timeout(&self, name: i32) -> Option<Duration> {
+        let newer = if name == libc::SO_RCVTIMEO { 66 } else { 67 };
+        let set = |name| self.set.get(&(libc::SOL_SOCKET, name));
+        let value = set(name).or_else(|| set(newer))?;
+        let seconds = i64::from_ne_bytes(value[..8].try_into().ok()?);
+        let micros = i64::from_ne_bytes(value[8..16].try_into().ok()?);
+        let timeout = Duration::from_secs(seconds.max(0) as u64) + Duration::from_micros(micros.max(0) as u64);
+        (!timeout.is_zero()).then_some(timeout)
+    }
+
+    /// TCP_CONGESTION.
+    pub(crate) fn set_congestion(&mut self, name: &[u8]) -> Result<(), Errno> {
+        self.congestion = Some(match name.split(|&byte| byte == 0).next() {
+            Some(b"cubic") => CongestionControl::Cubic,
+            Some(b"reno") => CongestionControl::Reno,
+            _ => return Err(Errno::NOENT),
+        });
+        Ok(())
+    }
+
+    /// TCP_CONGESTION: 16 bytes, zero-padded.
+    pub(crate) fn congestion(&self) -> Vec<u8> {
+        let mut name = match self.congestion.unwrap_or_default() {
+            CongestionControl::Cubic => b"cubic".to_vec(),
+            CongestionControl::Reno => b"reno".to_vec(),
+        };
+        name.resize(16, 0);
+        name
+    }
+
+    /// SO_BINDTODEVICE: only our own two interfaces are there.
+    pub(crate) fn set_device(&mut self, name: &[u8]) -> Result<(), Errno> {
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        if !matches!(name, b"" | b"lo" | b"eth0") {
+            return Err(Errno::NODEV);
+        }
+        self.device = name.to_vec();
+        Ok(())
+    }
+
+    /// SO_BINDTODEVICE.
+    pub(crate) fn device(&self) -> Vec<u8> {
+        if self.device.is_empty() {
+            Vec::new()
+        } else {
+            [&self.device[..], b"\0"].concat()
+        }
+    }
+
+    pub(crate) fn bind_options(&self) -> BindOptions {
+        BindOptions {
+            reuse_address: self.flag(libc::SOL_SOCKET, libc::SO_REUSEADDR),
+            reuse_port: self.flag(libc::SOL_SOCKET, libc::SO_REUSEPORT),
+            only_v6: self.flag(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+            freebind: self.flag(libc::IPPROTO_IP, libc::IP_FREEBIND),
+        }
+    }
+
+    fn ttl(&self, family: Family) -> Option<u8> {
+        let value = match family {
+            Family::V4 => self.number(libc::IPPROTO_IP, libc::IP_TTL),
+            Family::V6 => self.number(libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS),
+        };
+        value.and_then(|ttl| u8::try_from(ttl).ok())
+    }
+
+    fn tos(&self, family: Family) -> u8 {
+        let value = match family {
+            Family::V4 => self.number(libc::IPPROTO_IP, libc::IP_TOS),
+            Family::V6 => self.number(libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+        };
+        value.unwrap_or(0) as u8
+    }
+
+    pub(crate) fn tcp(&self, family: Family) -> TcpOptions {
+        let tcp = |name| self.number(libc::IPPROTO_TCP, name);
+        let seconds = |name| tcp(name).map(|value| Duration::from_secs(value.max(0) as u64));
+        let small = |name| tcp(name).and_then(|value| u8::try_from(value).ok());
+        // The kernel's sizes are twice what was asked for, to make room for its own bookkeeping.
+        let buffer = |name| self.number(libc::SOL_SOCKET, name).map(|size| size as u32 / 2);
+        TcpOptions {
+            nodelay: tcp(libc::TCP_NODELAY) == Some(1),
+            cork: tcp(libc::TCP_CORK) == Some(1),
+            quickack: tcp(libc::TCP_QUICKACK) == Some(1),
+            keepalive: self.flag(libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+            keepalive_time: seconds(libc::TCP_KEEPIDLE),
+            keepalive_intvl: seconds(libc::TCP_KEEPINTVL),
+            keepalive_probes: small(libc::TCP_KEEPCNT),
+            user_timeout: tcp(libc::TCP_USER_TIMEOUT)
+                .filter(|&millis| millis > 0)
+                .map(|millis| Duration::from_millis(millis as u64)),
+            max_segment: tcp(libc::TCP_MAXSEG).and_then(|value| u16::try_from(value).ok()),
+            recv_buffer: buffer(libc::SO_RCVBUF),
+            send_buffer: buffer(libc::SO_SNDBUF),
+            notsent_lowat: tcp(libc::TCP_NOTSENT_LOWAT)
+                .filter(|&value| value > 0)
+                .map(|value| value as u32),
+            syn_retries: small(libc::TCP_SYNCNT),
+            fin_timeout: tcp(libc::TCP_LINGER2).map(|value| Duration::from_secs(value.max(0) as u64)),
+            window_clamp: tcp(libc::TCP_WINDOW_CLAMP)
+                .filter(|&value| value > 0)
+                .map(|value| value as u32),
+            congestion: self.congestion,
+            ttl: self.ttl(family),
+            tos: self.tos(family) & !3,
+        }
+    }
+
+    pub(crate) fn udp(&self, family: Family) -> UdpOptions {
+        let discover = match family {
+            Family::V4 => self.number(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
+            Family::V6 => self.number(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
+        };
+        UdpOptions {
+            broadcast: self.flag(libc::SOL_SOCKET, libc::SO_BROADCAST),
+            recv_buffer: self.number(libc::SOL_SOCKET, libc::SO_RCVBUF).map(|size| size as u32),
+            ttl: self.ttl(family),
+            tos: self.tos(family),
+            dont_fragment: matches!(discover, Some(libc::IP_PMTUDISC_DO | libc::IP_PMTUDISC_PROBE)),
+            recverr: self.flag(libc::IPPROTO_IP, libc::IP_RECVERR) || self.flag(libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+        }
+    }
+
+    /// UDP_SEGMENT.
+    pub(crate) fn segment_size(&self) -> Option<u16> {
+        let size = self.number(table::UDP, libc::UDP_SEGMENT)?;
+        u16::try_from(size).ok().filter(|&size| size > 0)
+    }
+}
+
+/// The first four bytes as a number.
+pub(crate) fn number(value: &[u8]) -> Option<i32> {
+    Some(i32::from_ne_bytes(value.get(..4)?.try_into().ok()?))
+}
+
+/// A `struct timeval`, checked.
+fn time_value(value: &[u8]) -> Result<Vec<u8>, Errno> {
+    let kept = value.get(..16).ok_or(Errno::INVAL)?;
+    let micros = i64::from_ne_bytes(kept[8..].try_into().map_err(|_| Errno::INVAL)?);
+    if !(0..1_000_000).contains(&micros) {
+        return Err(Errno::DOM);
+    }
+    Ok(kept.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set_then_get(level: i32, name: i32, who: u8, value: i32) -> Result<i32, Errno> {
+        let spec = table::find(level, name, who).ok_or(Errno::NOPROTOOPT)?;
+        let mut options = Options::default();
+        options.set(spec, &value.to_ne_bytes())?;
+        number(&options.value(spec)).ok_or(Errno::INVAL)
+    }
+
+    #[test]
+    fn values_are_kept_as_linux_keeps_them() {
+        let (sol, tcp, ip) = (libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP);
+        for (case, level, name, who, value, want) in [
+            ("flags become 1", sol, libc::SO_REUSEADDR, table::STREAM, 7, Ok(1)),
+            ("sizes double", sol, libc::SO_RCVBUF, table::STREAM, 10_000, Ok(20_000)),
+            (
+                "sizes have a floor",
+                sol,
+                libc::SO_SNDBUF,
+                table::DATAGRAM,
+                1,
+                Ok(4_608),
+            ),
+            ("TTL of -1 is the default", ip, libc::IP_TTL, table::STREAM, -1, Ok(64)),
+            (
+                "TTL of 0 is none",
+                ip,
+                libc::IP_TTL,
+                table::STREAM,
+                0,
+                Err(Errno::INVAL),
+            ),
+            (
+                "UDP has no TCP options",
+                tcp,
+                libc::TCP_NODELAY,
+                table::DATAGRAM,
+                1,
+                Err(Errno::NOPROTOOPT),
+            ),
+            ("no marks", sol, libc::SO_MARK, table::STREAM, 1, Err(Errno::PERM)),
+            ("no kTLS", tcp, libc::TCP_ULP, table::STREAM, 1, Err(Errno::NOENT)),
+            ("unknown", sol, 9_999, table::STREAM, 1, Err(Errno::NOPROTOOPT)),
+        ] {
+            assert_eq!(set_then_get(level, name, who, value), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn options_reach_the_host() {
+        let mut options = Options::default();
+        let mut set = |level, name, value: &[u8]| {
+            options
+                .set(table::find(level, name, table::STREAM).unwrap(), value)
+                .unwrap();
+        };
+        set(libc::IPPROTO_TCP, libc::TCP_NODELAY, &1_i32.to_ne_bytes());
+        set(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &1_500_i32.to_ne_bytes());
+        set(
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            &[1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat(),
+        );
+        set(
+            libc::SOL_SOCKET,
+            libc::SO_RCVTIMEO,
+            &[0_i64.to_ne_bytes(), 250_000_i64.to_ne_bytes()].concat(),
+        );
+        let tcp = options.tcp(Family::V4);
+        assert!(tcp.nodelay && !tcp.cork);
+        assert_eq!(tcp.user_timeout, Some(Duration::from_millis(1_500)));
+        assert!(options.resets_on_close());
+        assert_eq!(options.timeout(libc::SO_RCVTIMEO), Some(Duration::from_millis(250)));
+        assert_eq!(options.timeout(libc::SO_SNDTIMEO), None);
+    }
+}

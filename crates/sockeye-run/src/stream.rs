@@ -1,0 +1,313 @@
+//! Bytes between a TCP socket's pair and the host, both ways, and how the ends of a connection cross.
+//!
+//! Nothing is read from the pair that the host does not take at once: an unread pair is how the program feels that the network is slow.
+//! Whether the program closed is looked at before its end of stream is believed: a close may have to reset.
+
+use crate::call::core_errno;
+use crate::identity;
+use crate::socket::{Kind, Sock, SockId, State, Stream};
+use crate::supervisor::Supervisor;
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, shutdown, sockopt};
+use sockeye_core::buf::Pool;
+use sockeye_core::socket::{Close, Shutdown, SocketId, TcpId};
+use sockeye_sys::queue;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// Bytes taken from the pair at a time.
+const CHUNK: usize = 64 << 10;
+
+/// Bytes taken from the host at a time.
+const READ: usize = 256 << 10;
+
+/// Chunks moved each way before others have their turn.
+const BUDGET: usize = 8;
+
+/// Slices written to the pair at a time.
+const SLICES: usize = 64;
+
+/// Whether there may be more to move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    /// Nothing more for now: an event will tell.
+    All,
+    /// The budget is used up.
+    More,
+    /// The connection is over for the program.
+    Over(Close),
+}
+
+impl Supervisor {
+    /// Does what can be done on a socket.
+    pub(crate) fn look_at(&mut self, id: SockId) {
+        match self.socks.get(id).map(|sock| &sock.kind) {
+            Some(Kind::Datagram(_)) => self.look_at_datagram(id),
+            Some(Kind::Stream(_)) => self.look_at_stream(id),
+            None => {}
+        }
+    }
+
+    fn look_at_stream(&mut self, id: SockId) {
+        let Some(sock) = self.socks.get(id) else { return };
+        let Some(stream) = sock.stream() else { return };
+        let Some(end) = &sock.end else { return };
+        match &stream.state {
+            State::Connected(_) => self.pump(id),
+            _ if events(end).contains(PollFlags::HUP) => self.forget(id),
+            State::Listening { .. } => {
+                self.retry_held(id);
+                self.ring(id);
+            }
+            State::Connecting { id: tcp, .. } => {
+                let tcp = *tcp;
+                let readiness = self.network.host.tcp_readiness(tcp);
+                if readiness.established {
+                    self.established(id);
+                    self.pump(id);
+                } else if readiness.error.is_some() || readiness.closed {
+                    let error = self.network.host.tcp_take_error(tcp).or(readiness.error);
+                    let errno = error.map_or(Errno::CONNABORTED, |error| core_errno(error.errno()));
+                    self.connect_failed(id, errno);
+                }
+            }
+            State::Fresh | State::Bound(_) | State::Ended { .. } => {}
+        }
+    }
+
+    /// Moves bytes both ways on a connected socket.
+    pub(crate) fn pump(&mut self, id: SockId) {
+        let Some(sock) = self.socks.get_mut(id) else { return };
+        let resets = sock.options.resets_on_close();
+        let (Kind::Stream(stream), Some(end)) = (&mut sock.kind, &sock.end) else {
+            return;
+        };
+        let State::Connected(tcp) = stream.state else { return };
+        let hung_up = events(end).contains(PollFlags::HUP);
+        let closed = hung_up && !stream.shut_write;
+        if closed {
+            let unread = !stream.to_program.is_empty() || matches!(sockopt::socket_error(end), Ok(Err(_)));
+            if resets || unread {
+                self.end_stream(id, Close::Reset, None);
+                self.forget(id);
+                return;
+            }
+        }
+        let host = &mut self.network.host;
+        let pool = host.pool().clone();
+        let out = from_program(host, &pool, self.now, tcp, stream, end, hung_up);
+        let back = to_program(host, self.now, tcp, stream, end);
+        if let Moved::Over(how) = out {
+            self.end_stream(id, how, None);
+            if closed {
+                self.forget(id);
+            }
+            return;
+        }
+        if out == Moved::More || back == Moved::More {
+            self.wake(id);
+        }
+        self.pass_end(id, tcp);
+        if out == Moved::All {
+            self.retry_held(id);
+        }
+    }
+
+    /// The remote's end of stream, or its reset, reaches the program after all bytes before it.
+    fn pass_end(&mut self, id: SockId, tcp: TcpId) {
+        let readiness = self.network.host.tcp_readiness(tcp);
+        let Some(sock) = self.socks.get_mut(id) else { return };
+        let (Kind::Stream(stream), Some(end)) = (&mut sock.kind, &sock.end) else {
+            return;
+        };
+        if !stream.to_program.is_empty() || readiness.readable > 0 {
+            return;
+        }
+        if let Some(error) = readiness.error {
+            self.reset_program(id, core_errno(error.errno()));
+        } else if readiness.eof && !stream.eof_told {
+            stream.eof_told = true;
+            let _ = shutdown(end, rustix::net::Shutdown::Write);
+        }
+    }
+
+    /// The connection is lost: the program's next read says so. The kernel does that when we close over bytes that we did not read.
+    fn reset_program(&mut self, id: SockId, errno: Errno) {
+        let Some(sock) = self.socks.get(id) else { return };
+        let (Some(stream), Some(end)) = (sock.stream(), &sock.end) else {
+            return;
+        };
+        let unread = queue::received(end).unwrap_or(0);
+        if stream.eof_told {
+            // The program knows of the end: reads go on to give 0, writes fail.
+            let mut sink = vec![0; CHUNK];
+            while matches!(recv(end, &mut sink[..], RecvFlags::DONTWAIT), Ok((n, _)) if n > 0) {}
+        } else if unread == 0
+            && let Some(app) = self.find_app(id)
+        {
+            let _ = send(&app, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        }
+        self.end_stream(id, Close::Reset, Some(errno));
+    }
+
+    /// Lets go of the host's connection and of our end; what is known stays, for questions.
+    pub(crate) fn end_stream(&mut self, id: SockId, how: Close, error: Option<Errno>) {
+        let Some(stream) = self.socks.get(id).and_then(Sock::stream) else {
+            return;
+        };
+        let alias = stream.alias;
+        let Some(tcp) = stream.tcp() else { return };
+        self.note_rtt(tcp);
+        let (local, peer) = (self.network.host.tcp_local(tcp), self.network.host.tcp_peer(tcp));
+        self.network.host.tcp_close(self.now, tcp, how);
+        self.socks.disown(SocketId::Tcp(tcp));
+        let peer = if error.is_some() { None } else { alias.or(peer) };
+        self.set_state(id, State::Ended { local, peer });
+        if let Some(sock) = self.socks.get_mut(id) {
+            sock.end = None;
+            if let Kind::Stream(stream) = &mut sock.kind {
+                stream.error = error;
+                stream.to_program = sockeye_core::buf::Rope::new();
+                stream.to_host = Bytes::new();
+            }
+        }
+        self.retry_held(id);
+        self.socks.keep_ended(id);
+    }
+
+    /// The program's last descriptor of a socket is gone.
+    pub(crate) fn forget(&mut self, id: SockId) {
+        self.stop_listening(id);
+        let Some(sock) = self.socks.remove(id) else { return };
+        match sock.kind {
+            Kind::Datagram(datagram) => self.close_datagram(&datagram),
+            Kind::Stream(stream) => match stream.state {
+                State::Bound(binding) => self.network.host.tcp_unbind(binding),
+                State::Connecting { id: tcp, .. } | State::Connected(tcp) => {
+                    self.socks.disown(SocketId::Tcp(tcp));
+                    self.network.host.tcp_close(self.now, tcp, Close::Graceful);
+                }
+                State::Fresh | State::Listening { .. } | State::Ended { .. } => {}
+            },
+        }
+    }
+
+    /// A copy of the program's end: from a call that waits on it, from where it was seen last, or from any thread that we know.
+    pub(crate) fn find_app(&mut self, id: SockId) -> Option<OwnedFd> {
+        if let Some(held) = self.held.iter().find(|held| held.wait.sock == id) {
+            return held.wait.app.try_clone().ok();
+        }
+        let sock = self.socks.get(id)?;
+        let (cookie, hint) = (sock.cookie, sock.hint);
+        let ours = |app: &OwnedFd| identity::cookie(app) == Some(cookie);
+        if let Some(app) = self.tasks.copy(hint.0, hint.1).ok().filter(ours) {
+            return Some(app);
+        }
+        for tid in self.tasks.known() {
+            for fd in identity::sockets_of(tid) {
+                if let Some(app) = self.tasks.copy(tid, fd).ok().filter(ours) {
+                    return Some(app);
+                }
+            }
+        }
+        None
+    }
+
+    /// Remembers the round trip time that a connection saw.
+    pub(crate) fn note_rtt(&mut self, tcp: TcpId) {
+        let Some(info) = self.network.host.tcp_info(self.now, tcp) else {
+            return;
+        };
+        if info.rtt == 0 {
+            return;
+        }
+        let rtt = Duration::from_micros(u64::from(info.rtt));
+        let (low, high) = self.rtt.unwrap_or((rtt, rtt));
+        self.rtt = Some((low.min(rtt), high.max(rtt)));
+    }
+}
+
+/// What a descriptor is ready for.
+pub(crate) fn events(end: impl AsFd) -> PollFlags {
+    let mut fds = [PollFd::new(&end, PollFlags::IN | PollFlags::RDHUP)];
+    match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        Ok(_) => fds[0].revents(),
+        Err(_) => PollFlags::empty(),
+    }
+}
+
+/// Moves bytes from the program to the host.
+fn from_program(
+    host: &mut sockeye_core::Host,
+    pool: &Pool,
+    now: sockeye_core::Instant,
+    tcp: TcpId,
+    stream: &mut Stream,
+    end: &OwnedFd,
+    hung_up: bool,
+) -> Moved {
+    for _ in 0..BUDGET {
+        if !stream.to_host.is_empty() && host.tcp_write(now, tcp, &mut stream.to_host).is_err() {
+            stream.to_host = Bytes::new();
+        }
+        let readiness = host.tcp_readiness(tcp);
+        // A connection that no longer takes bytes: they go nowhere, but the program's close must be seen.
+        let dead = readiness.write_closed || readiness.closed;
+        if !stream.to_host.is_empty() || stream.shut_told && !hung_up || readiness.writable == 0 && !dead {
+            return Moved::All;
+        }
+        let want = if dead { CHUNK } else { readiness.writable.min(CHUNK) };
+        let mut got = Ok(0);
+        let chunk = pool.fill(want, |buf| {
+            got = recv(end, buf, RecvFlags::DONTWAIT).map(|(n, _)| n);
+            got.unwrap_or(0)
+        });
+        match got {
+            Ok(0) if hung_up => return Moved::Over(Close::Graceful),
+            Ok(0) => {
+                if !stream.shut_told {
+                    stream.shut_told = true;
+                    host.tcp_shutdown(now, tcp, Shutdown::Write);
+                }
+                return Moved::All;
+            }
+            Ok(_) if dead => {}
+            Ok(_) => stream.to_host = chunk,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Moved::All,
+            Err(_) => return Moved::Over(Close::Reset),
+        }
+    }
+    Moved::More
+}
+
+/// Moves bytes from the host to the program.
+fn to_program(
+    host: &mut sockeye_core::Host,
+    now: sockeye_core::Instant,
+    tcp: TcpId,
+    stream: &mut Stream,
+    end: &OwnedFd,
+) -> Moved {
+    for _ in 0..BUDGET {
+        if stream.to_program.is_empty() && host.tcp_read(now, tcp, READ, &mut stream.to_program) == 0 {
+            return Moved::All;
+        }
+        let slices: Vec<IoSlice<'_>> = stream.to_program.slices().take(SLICES).map(IoSlice::new).collect();
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match sendmsg(end, &slices, &mut SendAncillaryBuffer::default(), flags) {
+            Ok(n) => stream.to_program.drop_front(n),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Moved::All,
+            // The program reads no more.
+            Err(_) => {
+                let rest = stream.to_program.len();
+                stream.to_program.drop_front(rest);
+            }
+        }
+    }
+    Moved::More
+}

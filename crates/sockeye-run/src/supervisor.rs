@@ -1,0 +1,397 @@
+//! The run itself: one thread, one loop, that owns the listener, the pairs, the program's host, the link and the gateway.
+//!
+//! A notification that is answered on the caller's own CPU costs a tenth of one that another core answers, so nothing is handed to other
+//! threads. A round of the loop takes what the kernel has to say, answers calls, moves bytes between pairs and host, carries packets until
+//! nothing moves, and only then waits.
+
+use crate::call::{Answer, Answered, Call};
+use crate::config::RunConfig;
+use crate::datagram::Charges;
+use crate::held::Held;
+use crate::identity::{self, Tasks};
+use crate::launch;
+use crate::names::NameServers;
+use crate::network::Network;
+use crate::outcome::{Outcome, SocketCounters, SpawnError};
+use crate::socket::{SockId, Sockets};
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process};
+use sockeye_core::Instant;
+use sockeye_core::socket::State as TcpState;
+use sockeye_sys::seccomp::Listener;
+use sockeye_sys::signal::SignalFd;
+use std::collections::{HashSet, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+/// Events that are not a socket's have this bit.
+const SPECIAL: u64 = 1 << 63;
+const NOTIFICATIONS: u64 = SPECIAL;
+const SIGNALS: u64 = SPECIAL | 1;
+const GATEWAY: u64 = SPECIAL | 2;
+
+/// Calls answered in a row before packets have their turn.
+const CALLS_A_ROUND: usize = 64;
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Run {
+    supervisor: Supervisor,
+}
+
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) listener: Listener,
+    pub(crate) epoll: OwnedFd,
+    signals: SignalFd,
+    pub(crate) network: Network,
+    pub(crate) socks: Sockets,
+    pub(crate) tasks: Tasks,
+    pub(crate) held: Vec<Held>,
+    pub(crate) last_tick: Instant,
+    /// Sockets to look at.
+    pub(crate) ready: VecDeque<SockId>,
+    pub(crate) names: NameServers,
+    pub(crate) charges: Charges,
+    pub(crate) counters: SocketCounters,
+    pub(crate) rtt: Option<(Duration, Duration)>,
+    pub(crate) now: Instant,
+    epoch: std::time::Instant,
+    seed: u64,
+    linger: Duration,
+    verbose: bool,
+    /// What was told already: process and text.
+    told: HashSet<(u32, String)>,
+    main: Pid,
+    status: Option<u8>,
+    /// No task uses the filter any more.
+    deserted: bool,
+    /// When to stop waiting for data to reach its peers.
+    give_up: Option<Instant>,
+}
+
+impl Run {
+    /// Starts the program. From here on [`Run::wait`] must be called for anything to move.
+    ///
+    /// # Errors
+    /// With the text to show and the exit status to give: the program is not there or not a program, the kernel misses something, a port
+    /// cannot be published.
+    pub fn spawn(config: RunConfig) -> Result<Self, SpawnError> {
+        probe()?;
+        warn_inherited();
+        let network = Network::new(&config).map_err(|error| SpawnError::Failed(error.to_string()))?;
+        let setup = |error: rustix::io::Errno| SpawnError::failed("cannot watch descriptors", error);
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(setup)?;
+        let launched = launch::launch(&config.argv)?;
+        // After the start: a blocked signal would be inherited.
+        let handled = [libc::SIGCHLD, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGHUP];
+        let signals = SignalFd::new(&handled).map_err(|error| SpawnError::failed("cannot take signals", error))?;
+        let watch = |fd: &dyn AsFdDyn, token| {
+            epoll::add(&epoll, fd.fd(), EventData::new_u64(token), EventFlags::IN).map_err(setup)
+        };
+        watch(&launched.listener, NOTIFICATIONS)?;
+        watch(&signals, SIGNALS)?;
+        watch(&network.gateway, GATEWAY)?;
+        let synchronous = launched.listener.wake_up_synchronously();
+        tracing::debug!(pid = launched.pid, synchronous, "program started");
+        let main = Pid::from_raw(launched.pid as i32).ok_or_else(|| SpawnError::Failed("no process".into()))?;
+        Ok(Self {
+            supervisor: Supervisor {
+                listener: launched.listener,
+                epoll,
+                signals,
+                network,
+                socks: Sockets::default(),
+                tasks: Tasks::new(),
+                held: Vec::new(),
+                last_tick: Instant::ZERO,
+                ready: VecDeque::new(),
+                names: NameServers::new(config.gateway.resolv_conf.clone()),
+                charges: Charges::default(),
+                counters: SocketCounters::default(),
+                rtt: None,
+                now: Instant::ZERO,
+                epoch: std::time::Instant::now(),
+                seed: config.seed,
+                linger: config.linger,
+                verbose: config.verbose,
+                told: HashSet::new(),
+                main,
+                status: None,
+                deserted: false,
+                give_up: None,
+            },
+        })
+    }
+
+    /// The process that was started.
+    pub fn pid(&self) -> u32 {
+        self.supervisor.main.as_raw_nonzero().get() as u32
+    }
+
+    /// Serves the program until it and all that it started have ended, and what it left to be sent has been sent.
+    pub fn wait(mut self) -> Outcome {
+        self.supervisor.run();
+        self.supervisor.outcome()
+    }
+}
+
+impl Supervisor {
+    fn run(&mut self) {
+        let mut events = Vec::with_capacity(256);
+        loop {
+            self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
+            self.network.handle_timeout(self.now);
+            self.tick();
+            self.settle();
+            if self.finished() {
+                return;
+            }
+            let wait = self.time_to_wait();
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot wait for events");
+                    return;
+                }
+            }
+            self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
+            for event in &events {
+                let (flags, data) = (event.flags, event.data);
+                match data.u64() {
+                    NOTIFICATIONS => self.on_notifications(flags),
+                    SIGNALS => self.on_signals(),
+                    GATEWAY => self.network.gateway.handle_io(self.now),
+                    word => self.wake(SockId::unpack(word)),
+                }
+            }
+        }
+    }
+
+    /// Moves bytes and packets until nothing moves, or for a good while.
+    fn settle(&mut self) {
+        for _ in 0..16 {
+            self.network.turn(self.now);
+            while let Some(event) = self.network.host.poll_event() {
+                if let Some(id) = self.socks.by_host(event.socket) {
+                    self.wake(id);
+                }
+            }
+            if self.ready.is_empty() {
+                return;
+            }
+            for _ in 0..self.ready.len() {
+                let Some(id) = self.ready.pop_front() else { break };
+                if let Some(sock) = self.socks.get_mut(id) {
+                    sock.ready = false;
+                    self.look_at(id);
+                }
+            }
+        }
+    }
+
+    /// Has a socket looked at, soon.
+    pub(crate) fn wake(&mut self, id: SockId) {
+        if let Some(sock) = self.socks.get_mut(id)
+            && !sock.ready
+        {
+            sock.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn time_to_wait(&self) -> Option<Timespec> {
+        let at = if self.ready.is_empty() {
+            let all = [self.network.poll_timeout(), self.held_timeout(), self.give_up];
+            all.into_iter().flatten().min()?
+        } else {
+            self.now
+        };
+        // What is left of it now, not when the round began.
+        let now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
+        let left = at.since(now);
+        Some(Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        })
+    }
+
+    fn on_notifications(&mut self, flags: EventFlags) {
+        if flags.contains(EventFlags::HUP) {
+            self.deserted = true;
+            let _ = epoll::delete(&self.epoll, self.listener.as_fd());
+            return;
+        }
+        for _ in 0..CALLS_A_ROUND {
+            match self.listener.receive() {
+                Ok(Some(notification)) => self.on_call(Call::from(notification)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive calls");
+                    return;
+                }
+            }
+            let mut more = [PollFd::new(&self.listener, PollFlags::IN)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if !matches!(poll(&mut more, Some(&now)), Ok(1)) || !more[0].revents().contains(PollFlags::IN) {
+                return;
+            }
+        }
+    }
+
+    fn on_call(&mut self, call: Call) {
+        self.counters.calls += 1;
+        let answered = self.dispatch(&call);
+        if let Ok(Answer::Wait(wait)) = answered {
+            if self.held.is_empty() {
+                self.last_tick = self.now;
+            }
+            self.held.push(Held::new(call, wait));
+        } else {
+            self.answer(&call, answered);
+        }
+    }
+
+    /// Answers a call.
+    pub(crate) fn answer(&mut self, call: &Call, answered: Answered) {
+        tracing::trace!(tid = call.tid, nr = call.nr, args = ?call.args, ?answered, "call");
+        let told = match answered {
+            Ok(Answer::Value(value)) => self.listener.answer(call.id, value),
+            Ok(Answer::Continue) => self.listener.proceed(call.id),
+            Ok(Answer::Wait(_) | Answer::Done) => true,
+            Err(errno) => self.listener.answer(call.id, -i64::from(errno.raw_os_error())),
+        };
+        if !told {
+            tracing::debug!(tid = call.tid, nr = call.nr, "the caller is gone");
+        }
+    }
+
+    /// Refuses what we do not serve: `what` is said once per process, when the user wants to hear.
+    pub(crate) fn refuse(&mut self, call: &Call, what: &str, errno: rustix::io::Errno) -> Answered {
+        self.counters.refused += 1;
+        let tgid = identity::status(call.tid).map_or(call.tid, |status| status.tgid);
+        if self.verbose && self.told.insert((tgid, what.to_owned())) {
+            let error = std::io::Error::from(errno);
+            eprintln!("sockeye: process {tgid}: {what}: refused ({error})");
+        }
+        Err(errno)
+    }
+
+    /// A remark for the user, once per process and text.
+    pub(crate) fn remark(&mut self, what: String) {
+        if self.verbose && self.told.insert((0, what.clone())) {
+            eprintln!("sockeye: {what}");
+        }
+    }
+
+    fn on_signals(&mut self) {
+        while let Some(signal) = self.signals.take() {
+            match signal.number {
+                libc::SIGCHLD => self.reap(),
+                // The terminal sends these to the program, too.
+                libc::SIGINT | libc::SIGQUIT if signal.sender == 0 => {}
+                number => {
+                    if let Some(signal) = Signal::from_named_raw(number)
+                        && self.status.is_none()
+                    {
+                        let _ = kill_process(self.main, signal);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in children that ended: the program, and orphans of it that came to us.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if pid == self.main {
+                let signal = status.terminating_signal().map(|signal| 128 + signal);
+                let code = status.exit_status().or(signal).unwrap_or(125);
+                tracing::debug!(code, "program ended");
+                self.status = Some(code as u8);
+            }
+        }
+    }
+
+    fn finished(&mut self) -> bool {
+        if self.status.is_none() || !self.deserted {
+            return false;
+        }
+        let give_up = *self.give_up.get_or_insert(self.now + self.linger);
+        if self.now >= give_up {
+            tracing::warn!("data was left that did not reach its peer in time");
+            return true;
+        }
+        self.ready.is_empty() && self.all_sent()
+    }
+
+    /// True when every byte that the program left behind has reached its peer.
+    fn all_sent(&self) -> bool {
+        let host = &self.network.host;
+        let sent = |state| {
+            matches!(
+                state,
+                TcpState::Closed | TcpState::Listen | TcpState::FinWait2 | TcpState::TimeWait
+            )
+        };
+        let mut ids = self.socks.ids().into_iter().filter_map(|id| self.socks.get(id));
+        ids.all(|sock| sock.end.is_none()) && host.tcp_ids().all(|id| sent(host.tcp_state(id)))
+    }
+
+    fn outcome(self) -> Outcome {
+        let gateway = &self.network.gateway;
+        Outcome {
+            status: self.status.unwrap_or(125),
+            seed: self.seed,
+            duration: self.epoch.elapsed(),
+            sockets: self.counters,
+            link: sockeye::gateway::LinkReport::default(),
+            host: self.network.host.counters().clone(),
+            gateway_host: gateway.host().counters().clone(),
+            gateway: *gateway.counters(),
+            flows: gateway.flows(),
+            rtt: self.rtt,
+            pcap_error: None,
+        }
+    }
+}
+
+/// Descriptors to watch.
+trait AsFdDyn {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_>;
+}
+
+impl<T: AsFd> AsFdDyn for T {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+/// Can we do here what a run needs?
+fn probe() -> Result<(), SpawnError> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let me = pidfd_open(getpid(), PidfdFlags::empty())
+        .map_err(|error| SpawnError::failed("this kernel or container has no pidfd_open", error))?;
+    pidfd_getfd(&me, std::os::fd::AsRawFd::as_raw_fd(&me), PidfdGetfdFlags::empty()).map_err(|error| {
+        SpawnError::Failed(format!(
+            "pidfd_getfd is not allowed here ({error}): a container's seccomp profile blocks it; \
+             allow it there, or give the container CAP_SYS_PTRACE"
+        ))
+    })?;
+    Ok(())
+}
+
+/// Sockets of the machine that we hand down to the program stay the machine's.
+fn warn_inherited() {
+    use rustix::net::{AddressFamily, getsockname};
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+        let family = getsockname(fd).map(|name| name.address_family());
+        if matches!(family, Ok(AddressFamily::INET | AddressFamily::INET6)) {
+            eprintln!("sockeye: a standard descriptor is a socket of the machine's network and stays one");
+        }
+    }
+}
