@@ -32,12 +32,19 @@ fn socket(address: IpAddr, kind: SocketType, protocol: Option<net::Protocol>) ->
 /// Starts a connection. `Ok` with `true` when it is established already.
 pub(super) fn tcp_connect(remote: SocketAddr) -> Result<(OwnedFd, bool), Errno> {
     let fd = socket(remote.ip(), SocketType::STREAM, Some(ipproto::TCP))?;
-    let _ = sockopt::set_tcp_nodelay(&fd, true);
+    stream_options(&fd);
     match net::connect(&fd, &remote) {
         Ok(()) => Ok((fd, true)),
         Err(Errno::INPROGRESS) => Ok((fd, false)),
         Err(error) => Err(error),
     }
+}
+
+/// The program's TCP decided what to send when, so Nagle's algorithm has no say; and a remote that vanished must not hold its relay for
+/// ever. A kernel that refuses either still relays.
+fn stream_options(fd: impl AsFd) {
+    let _ = sockopt::set_tcp_nodelay(&fd, true);
+    let _ = sockopt::set_socket_keepalive(&fd, true);
 }
 
 /// A listener. An IPv6 one takes IPv6 alone.
@@ -53,7 +60,7 @@ pub(super) fn tcp_listen(local: SocketAddr) -> Result<OwnedFd, Errno> {
 /// The next connection of a listener and who made it.
 pub(super) fn tcp_accept(listener: impl AsFd) -> Result<(OwnedFd, SocketAddr), Errno> {
     let (fd, from) = net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-    let _ = sockopt::set_tcp_nodelay(&fd, true);
+    stream_options(&fd);
     let from = from
         .and_then(|any| SocketAddr::try_from(any).ok())
         .ok_or(Errno::CONNABORTED)?;

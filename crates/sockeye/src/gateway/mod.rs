@@ -4,6 +4,32 @@
 //! threads and never blocks. The inside network is 10.0.2.0/24 and fd00::/64 (see [`crate::addresses`]); every other address is the
 //! machine's network, and 127.0.0.0/8 and ::1 are the machine's own loopback. Addresses of the machine's network that happen to lie in the
 //! inside network cannot be reached.
+//!
+//! What is not relayed: multicast and broadcast, urgent data, IP options, hop limits and traffic classes; keepalive probes end at the
+//! gateway. An ICMP error of the machine's network arrives as one of the gateway's own, of the same kind.
+//!
+//! ```no_run
+//! use sockeye::gateway::{Gateway, GatewayConfig};
+//! use sockeye_core::{Instant, Packet};
+//! use std::collections::VecDeque;
+//!
+//! fn main() -> std::io::Result<()> {
+//!     let mut gateway = Gateway::new(GatewayConfig::default())?;
+//!     let start = std::time::Instant::now();
+//!     loop {
+//!         let now = Instant::ZERO + start.elapsed();
+//!         let mut from_program: Vec<Packet> = Vec::new(); // from the other end of your link
+//!         gateway.receive(now, &mut from_program);
+//!         gateway.handle_io(now);
+//!         if gateway.poll_timeout().is_some_and(|at| at <= now) {
+//!             gateway.handle_timeout(now);
+//!         }
+//!         let mut to_program = VecDeque::new();
+//!         gateway.poll_transmit(now, &mut to_program, 64);
+//!         // Hand `to_program` over, then wait for your link, the gateway's descriptor, or its timeout.
+//!     }
+//! }
+//! ```
 
 mod attend;
 mod config;
