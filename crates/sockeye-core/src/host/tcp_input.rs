@@ -393,7 +393,8 @@ impl Host {
         facts: &SynFacts,
         options: TcpOptions,
     ) -> TcpId {
-        let path_mtu = self.path_mtu(&tuple, false);
+        let fallback = self.is_fallback_conversation(&tuple);
+        let path_mtu = self.path_mtu(&tuple, fallback);
         let iss = self.tcp.keys.initial_sequence(&tuple, now);
         let mut tcb = crate::tcp::answer(
             tuple,
@@ -405,6 +406,7 @@ impl Host {
             &mut cx!(self, now),
         );
         tcb.claim = NO_CLAIM;
+        tcb.mark_fallback(fallback);
         let id = self.tcp.add(tcb, &mut self.demux);
         self.settle_connection(now, id.index);
         id
@@ -412,6 +414,12 @@ impl Host {
 
     /// RST for a SYN that was held.
     pub(super) fn refuse_held_syn(&mut self, now: Instant, tuple: FourTuple, facts: &SynFacts) {
-        refuse_segment(tuple, &facts.as_segment(), false, &mut cx!(self, now));
+        let fallback = self.is_fallback_conversation(&tuple);
+        refuse_segment(tuple, &facts.as_segment(), fallback, &mut cx!(self, now));
+    }
+
+    /// A held SYN came over a link: where loopback addresses are concerned, that was the fallback interface.
+    fn is_fallback_conversation(&self, tuple: &FourTuple) -> bool {
+        self.fallback.is_some() && (tuple.local().ip().is_loopback() || tuple.remote().ip().is_loopback())
     }
 }
