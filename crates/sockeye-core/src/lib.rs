@@ -16,6 +16,7 @@ pub mod buf;
 pub mod counters;
 mod demux;
 pub mod error;
+pub mod gro;
 pub mod gso;
 pub mod host;
 mod inbox;

@@ -2,6 +2,7 @@
 //!
 //! RFC 792, RFC 1122 §3.2.2, RFC 4443. What an error means for a connection is for its transport to decide (RFC 5927).
 
+use super::path_mtu::next_plateau;
 use super::{Datagram, Delivery, Header, IcmpError, Ip, address};
 use crate::counters::{Counters, DropReason};
 use crate::gso;
@@ -42,14 +43,11 @@ impl Ip {
                 Ok(Delivery::Consumed)
             }
             Message::EchoRequest { .. } if self.is_wide(&datagram) => Ok(Delivery::Consumed),
-            Message::EchoRequest { .. } | Message::EchoReply { .. } => {
-                counters.in_delivers += 1;
-                Ok(Delivery::Datagram(datagram))
-            }
-            Message::Error(why) => self.reported(&datagram, why, kind, code),
+            Message::EchoRequest { .. } | Message::EchoReply { .. } => Ok(Delivery::Datagram(datagram)),
+            Message::Error(why) => self.reported(now, &datagram, why, kind, code),
             // RFC 1122 §3.2.2.4, §3.2.2.5: transports hear of these as well, as the nearest thing they know.
-            Message::ReassemblyTimeout => self.reported(&datagram, Unreachable::HopLimit, kind, code),
-            Message::ParameterProblem { .. } => self.reported(&datagram, Unreachable::Protocol, kind, code),
+            Message::ReassemblyTimeout => self.reported(now, &datagram, Unreachable::HopLimit, kind, code),
+            Message::ParameterProblem { .. } => self.reported(now, &datagram, Unreachable::Protocol, kind, code),
             Message::Other(_) => Ok(Delivery::Consumed),
         }
     }
@@ -78,7 +76,14 @@ impl Ip {
     }
 
     /// Reads the packet of ours that an error quotes.
-    fn reported(&self, datagram: &Datagram, why: Unreachable, kind: u8, code: u8) -> Result<Delivery, DropReason> {
+    fn reported(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        why: Unreachable,
+        kind: u8,
+        code: u8,
+    ) -> Result<Delivery, DropReason> {
         let quote = contiguous(&datagram.packet);
         let (local, remote, protocol, start) = match datagram.src {
             IpAddr::V4(_) => {
@@ -112,9 +117,14 @@ impl Ip {
             return Err(DropReason::StrayIcmp);
         }
         let kind_of = match why {
-            Unreachable::TooBig(mtu) if datagram.src.is_ipv4() => Unreachable::TooBig(plateau(mtu, &quote)),
+            Unreachable::TooBig(mtu) if datagram.src.is_ipv4() => Unreachable::TooBig(told_mtu(mtu, &quote)),
             why => why,
         };
+        if let Unreachable::TooBig(mtu) = kind_of
+            && protocol != protocol::TCP
+        {
+            self.lower_path_mtu(now, remote, mtu);
+        }
         Ok(Delivery::Error(IcmpError {
             protocol,
             local,
@@ -144,44 +154,6 @@ impl Ip {
         // RFC 4443 §2.4 (e.3): "too big" may answer multicast.
         let wide_too = matches!(why, Unreachable::TooBig(_)) && about.src.is_ipv6();
         self.report(now, about, message, wide_too, counters);
-    }
-
-    /// As [`Self::unreachable`], about a datagram that is no longer there: its IP header, its transport header, and how long its payload was.
-    pub(crate) fn unreachable_quoting(
-        &mut self,
-        now: Instant,
-        original: &Header,
-        transport: &[u8],
-        payload_len: usize,
-        why: Unreachable,
-        counters: &mut Counters,
-    ) {
-        let mut packet = Packet::default();
-        packet.head.prepend(transport.len()).copy_from_slice(transport);
-        // The quote says how long the payload was without having it: RFC 792 asks for 8 bytes of it at least.
-        packet.meta.len = payload_len as u32;
-        if self.prepend(original, &mut packet) {
-            packet.meta.len = 0;
-            let interface = InterfaceId(u32::MAX);
-            let Header {
-                src,
-                dst,
-                protocol,
-                ttl,
-                tos,
-                ..
-            } = *original;
-            let about = Datagram {
-                packet,
-                src,
-                dst,
-                protocol,
-                ttl,
-                tos,
-                interface,
-            };
-            self.unreachable(now, &about, why, counters);
-        }
     }
 
     /// Reports a header of `about` that was not understood. RFC 4443 §3.4.
@@ -318,12 +290,7 @@ fn contiguous(packet: &Packet) -> Bytes {
     bytes.freeze()
 }
 
-/// The MTU that a "fragmentation needed" means. Old routers say 0: then the next lower plateau of RFC 1191 §7.1.
-fn plateau(mtu: u32, quote: &[u8]) -> u32 {
-    const PLATEAUS: [u32; 10] = [32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 508, 296, 68];
-    if mtu != 0 {
-        return mtu;
-    }
-    let len = u32::from(u16::from_be_bytes([quote[2], quote[3]]));
-    PLATEAUS.into_iter().find(|plateau| *plateau < len).unwrap_or(68)
+/// The MTU that a "fragmentation needed" means. Old routers say 0: then the next plateau below the packet's length (RFC 1191 §5).
+fn told_mtu(mtu: u32, quote: &[u8]) -> u32 {
+    if mtu != 0 { mtu } else { next_plateau(u32::from(u16::from_be_bytes([quote[2], quote[3]]))) }
 }

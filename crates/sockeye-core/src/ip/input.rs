@@ -28,7 +28,6 @@ impl Ip {
         counters: &mut Counters,
         settings: &Settings,
     ) -> Result<Delivery, DropReason> {
-        counters.in_receives += packet.wire_packets() as u64;
         packet.meta.l3 = 0;
         if !pull(&mut packet, 1) {
             return Err(DropReason::Truncated);
@@ -56,7 +55,6 @@ impl Ip {
         if datagram.src.is_unspecified() {
             return Err(DropReason::Martian);
         }
-        counters.in_delivers += 1;
         Ok(Delivery::Datagram(datagram))
     }
 

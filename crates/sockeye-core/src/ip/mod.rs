@@ -16,6 +16,7 @@ mod shape;
 mod source_addr;
 mod token_bucket;
 
+use crate::counters::Counters;
 use crate::host::{HostConfig, InterfaceConfig, InterfaceId, Route};
 use crate::keys::Keys;
 use crate::packet::Packet;
@@ -24,6 +25,7 @@ use crate::time::Instant;
 use bytes::Bytes;
 use interface::Interface;
 use output::Identification;
+use path_mtu::PathMtu;
 use route::Routes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -117,8 +119,11 @@ pub(crate) struct Ip {
     routes: Routes,
     any_address: bool,
     default_ttl: u8,
+    path_mtus: PathMtu,
     identification: Identification,
     icmp_errors: TokenBucket,
+    /// What `poll_error` has to tell.
+    errors: VecDeque<IcmpError>,
 }
 
 impl Ip {
@@ -129,8 +134,10 @@ impl Ip {
             routes: Routes::default(),
             any_address: config.any_address,
             default_ttl: config.settings.ip_default_ttl,
+            path_mtus: PathMtu::default(),
             identification: Identification::new(keys),
             icmp_errors: TokenBucket::new(config.settings.icmp_ratelimit, keys),
+            errors: VecDeque::new(),
         };
         ip.add_interface(Interface::loopback_config());
         ip
@@ -170,6 +177,21 @@ impl Ip {
         address::is_loopback(address) || self.interfaces.iter().any(|interface| interface.has(address))
     }
 
+    /// True for the limited broadcast and for the directed ones of our networks.
+    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
+            || self.interfaces.iter().any(|interface| interface.is_broadcast(address))
+    }
+
+    /// Joins (`true`) or leaves a multicast group, on one interface or on all. It is left when it was left as often as joined.
+    pub(crate) fn set_group(&mut self, group: IpAddr, interface: Option<InterfaceId>, join: bool) {
+        for (nth, of) in self.interfaces.iter_mut().enumerate() {
+            if interface.is_none_or(|wanted| wanted.0 as usize == nth) {
+                of.set_group(group, join);
+            }
+        }
+    }
+
     /// The way to `dst`, with the given source address or the best of ours. `None` when no route leads there.
     pub(crate) fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Option<Path> {
         if self.is_local(dst) {
@@ -202,6 +224,7 @@ impl Ip {
 
     fn path(&self, dst: IpAddr, src: Option<IpAddr>, interface: InterfaceId, next_hop: IpAddr) -> Option<Path> {
         let mtu = self.interface(interface)?.mtu;
+        let mtu = self.path_mtus.find(dst).map_or(mtu, |path| path.min(mtu));
         let src = src.or_else(|| self.source_address(dst, interface))?;
         Some(Path {
             interface,
@@ -245,28 +268,37 @@ impl Ip {
         }
     }
 
-    /// True for the limited broadcast, and the directed broadcast of one of our networks.
-    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
-        address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST)
-            || self.interfaces.iter().any(|interface| interface.is_broadcast(address))
-    }
-
-    /// An error that was found here and not told by a packet; `None` when there is none.
-    pub(crate) fn poll_error(&mut self) -> Option<IcmpError> {
-        None
-    }
-
-    /// When something here falls due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Does what is due at `now`.
-    pub(crate) fn handle_timeout(&mut self, _now: Instant, _counters: &mut crate::counters::Counters) {}
-
     /// Packets that wait to leave by `interface`.
     pub(crate) fn queued(&self, interface: InterfaceId) -> usize {
         self.interface(interface).map_or(0, Interface::queued)
+    }
+
+    /// The next error that was found in here rather than reported by another host.
+    pub(crate) fn poll_error(&mut self) -> Option<IcmpError> {
+        self.errors.pop_front()
+    }
+
+    /// What the path to `dst` carries, where that is known to be less than its interface's MTU.
+    pub(crate) fn path_mtu(&self, dst: IpAddr) -> Option<u32> {
+        self.path_mtus.find(dst)
+    }
+
+    /// Takes note of a "too big" about a packet to `dst`. For TCP's packets its owner calls this, after it made sure that the message is
+    /// about something it has in flight (RFC 5927 §7.2); for all others `input` does.
+    pub(crate) fn lower_path_mtu(&mut self, now: Instant, dst: IpAddr, mtu: u32) {
+        if let Some(path) = self.route(dst, None) {
+            let _ = self.path_mtus.on_report(now, dst, mtu, path.mtu);
+        }
+    }
+
+    /// When to call `handle_timeout` next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.path_mtus.poll_timeout()
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, _counters: &mut Counters) {
+        self.path_mtus.handle_timeout(now);
     }
 
     fn interface(&self, id: InterfaceId) -> Option<&Interface> {

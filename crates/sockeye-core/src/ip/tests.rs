@@ -346,6 +346,7 @@ fn no_bytes_do_harm() {
     let mut rng = Keys::new(5, "ip").stream("test");
     let (mut program, mut gateway) = (Node::program(), Node::gateway());
     let mut seeds = Vec::new();
+    let mut delivered = 0;
     for dst in ["10.0.2.2", "fd00::2"] {
         program.send_udp(dst, b"some payload that is mutated");
         program.send_echo(dst, b"some payload that is mutated");
@@ -378,6 +379,7 @@ fn no_bytes_do_harm() {
             packet.meta.csum = Csum::Verified;
         }
         if let Ok(Delivery::Datagram(about)) = gateway.input(ETH, packet) {
+            delivered += 1;
             gateway
                 .ip
                 .unreachable(NOW, &about, Unreachable::Protocol, &mut gateway.counters);
@@ -385,5 +387,5 @@ fn no_bytes_do_harm() {
         gateway.sent(ETH);
         gateway.sent(InterfaceId::LOOPBACK);
     }
-    assert!(gateway.counters.in_delivers > 1_000);
+    assert!(delivered > 1_000);
 }

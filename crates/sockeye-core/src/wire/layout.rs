@@ -2,7 +2,7 @@
 //!
 //! Only what is needed to find the next header is read; whether the fields make sense is for `ip::input` and the transports.
 
-use super::{ETHERNET_LEN, ipv4, ipv6, protocol, tcp, udp};
+use super::{ethernet, ipv4, ipv6, protocol, tcp, udp};
 use crate::host::Medium;
 use crate::packet::{HEAD_ROOM, Head, Packet};
 use bytes::Bytes;
@@ -104,7 +104,7 @@ pub(crate) fn transport_len(protocol: u8, bytes: &[u8]) -> Option<usize> {
 pub fn packet_from_bytes(mut bytes: Bytes, medium: Medium) -> Packet {
     let l3 = match medium {
         Medium::Ip => 0,
-        Medium::Ethernet { .. } => ETHERNET_LEN.min(bytes.len()),
+        Medium::Ethernet { .. } => ethernet::HEADER_LEN.min(bytes.len()),
     };
     let found = Layout::find(&bytes, l3).filter(|layout| layout.end <= HEAD_ROOM);
     let (l4, end) = found.map_or((l3, bytes.len().min(HEAD_ROOM)), |layout| (layout.l4, layout.end));

@@ -13,6 +13,3 @@ pub mod tcp;
 pub mod udp;
 
 pub use layout::packet_from_bytes;
-
-/// Ethernet II header without a VLAN tag.
-pub(crate) const ETHERNET_LEN: usize = 14;
