@@ -156,6 +156,44 @@ impl Ip {
         self.report(now, about, message, wide_too, counters);
     }
 
+    /// As [`Self::unreachable`], about a datagram that is no longer there: its IP header, its transport header, and how long its payload was.
+    pub(crate) fn unreachable_quoting(
+        &mut self,
+        now: Instant,
+        original: &Header,
+        transport: &[u8],
+        payload_len: usize,
+        why: Unreachable,
+        counters: &mut Counters,
+    ) {
+        let mut packet = Packet::default();
+        packet.head.prepend(transport.len()).copy_from_slice(transport);
+        // The quote says how long the payload was without having it: RFC 792 asks for 8 bytes of it at least.
+        packet.meta.len = payload_len as u32;
+        if self.prepend(original, &mut packet) {
+            packet.meta.len = 0;
+            let interface = InterfaceId(u32::MAX);
+            let Header {
+                src,
+                dst,
+                protocol,
+                ttl,
+                tos,
+                ..
+            } = *original;
+            let about = Datagram {
+                packet,
+                src,
+                dst,
+                protocol,
+                ttl,
+                tos,
+                interface,
+            };
+            self.unreachable(now, &about, why, counters);
+        }
+    }
+
     /// Reports a header of `about` that was not understood. RFC 4443 §3.4.
     pub(super) fn parameter_problem(
         &mut self,
@@ -292,5 +330,9 @@ fn contiguous(packet: &Packet) -> Bytes {
 
 /// The MTU that a "fragmentation needed" means. Old routers say 0: then the next plateau below the packet's length (RFC 1191 §5).
 fn told_mtu(mtu: u32, quote: &[u8]) -> u32 {
-    if mtu != 0 { mtu } else { next_plateau(u32::from(u16::from_be_bytes([quote[2], quote[3]]))) }
+    if mtu != 0 {
+        mtu
+    } else {
+        next_plateau(u32::from(u16::from_be_bytes([quote[2], quote[3]])))
+    }
 }
