@@ -17,6 +17,7 @@ mod digest;
 mod flow;
 mod link;
 mod oracle;
+mod watch;
 
 pub use digest::Digest;
 pub use flow::{Ending, Flow, Flows, Outcome, Pace, Part, Plan, Stuck};
@@ -34,6 +35,7 @@ use link::Wire;
 use rand::Rng as _;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use watch::Watch;
 
 /// A host of a simulation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -57,6 +59,7 @@ pub struct Sim {
     agenda: BinaryHeap<Reverse<(Instant, u64, Entity)>>,
     planned: u64,
     digest: Digest,
+    watch: Watch,
     steps_now: u32,
     ports: u16,
     out: VecDeque<Packet>,
@@ -93,6 +96,7 @@ impl Sim {
             agenda: BinaryHeap::new(),
             planned: 0,
             digest: Digest::new(seed),
+            watch: Watch::default(),
             steps_now: 0,
             ports: 0,
             out: VecDeque::new(),
@@ -161,6 +165,11 @@ impl Sim {
     /// Fingerprint of all packets so far: their bytes, order, times and ways.
     pub fn digest(&self) -> u64 {
         self.digest.finish()
+    }
+
+    /// Promises of TCP that a host broke, as far as its packets tell: a window exceeded or taken back, a segment too large.
+    pub fn broken(&self) -> &[String] {
+        self.watch.broken()
     }
 
     /// What the link did to packets: from its first host, and back.
@@ -264,6 +273,7 @@ impl Sim {
         while batch.len() < BURST {
             let Some(packet) = line.pipe.pop(self.now) else { break };
             self.digest.arrived(self.now, wire, &packet);
+            self.watch.arrived(wire, &packet);
             batch.push(packet);
         }
         let (node, interface) = line.to;
@@ -288,6 +298,7 @@ impl Sim {
                 }
                 for packet in out.drain(..) {
                     self.digest.sent(self.now, wire, &packet);
+                    self.watch.sent(wire, &packet);
                     let capture = self.captures[wire / 2].as_deref_mut();
                     self.wires[wire].send(self.now, packet, wire % 2, capture);
                 }

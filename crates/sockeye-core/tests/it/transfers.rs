@@ -248,6 +248,12 @@ pub(crate) fn case(seed: u64) -> Result<u64, String> {
         std::fs::write(file, sim.end_capture(link)).expect("the capture can be written");
     }
     result.map_err(|stuck| format!("{stuck}\n  {config:?}\n  {plans:?}"))?;
+    if !sim.broken().is_empty() {
+        return Err(format!(
+            "seed {seed}:\n  {}\n  {config:?}\n  {plans:?}",
+            sim.broken().join("\n  ")
+        ));
+    }
     calm_network_needs_no_repeats(&sim, &config, [a, b])?;
     // Everything is closed: what is left is the last acknowledgements and TIME-WAIT.
     let _ = sim.run_while(4_000 * SECOND, |_| false);
