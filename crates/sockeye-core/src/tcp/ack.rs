@@ -108,8 +108,13 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
 }
 
 /// RFC 9293 §3.10.7.4: the window is taken from the newest segment only. Returns whether it changed.
+///
+/// A segment that acknowledges more is the newest whatever its sequence number: a retransmission carries an old one. To move `snd_una`
+/// and leave the window would exceed what the remote offered.
 fn update_window(tcb: &mut Tcb, seg: &Segment) -> bool {
-    let newer = tcb.snd_wl1.before(seg.seq) || (tcb.snd_wl1 == seg.seq && tcb.snd_wl2.at_or_before(seg.ack));
+    let newer = tcb.snd_una.before(seg.ack)
+        || tcb.snd_wl1.before(seg.seq)
+        || (tcb.snd_wl1 == seg.seq && tcb.snd_wl2.at_or_before(seg.ack));
     if !newer {
         return false;
     }

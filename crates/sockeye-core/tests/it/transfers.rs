@@ -54,7 +54,8 @@ fn netem(dice: &mut Dice, v6: bool) -> Netem {
         netem.loss = match dice.upto(3) {
             0 => Loss::GilbertElliott {
                 p: dice.share(0.02),
-                r: 0.1 + dice.share(0.9),
+                // Not less: a burst must be over within the repeats of one segment.
+                r: 0.5 + dice.share(0.5),
                 bad: 1.0,
                 good: 0.0,
             },
