@@ -2,6 +2,7 @@
 
 use super::{Host, InterfaceId};
 use crate::counters::DropReason;
+use crate::gro;
 use crate::ip::{Datagram, Delivery, IcmpError};
 use crate::packet::Packet;
 use crate::socket::Unreachable;
@@ -16,6 +17,7 @@ impl Host {
     /// Takes all of `batch`, as it arrived on `interface`. Nothing in a packet can make this fail, panic or wait: what is not acceptable is
     /// counted under a [`DropReason`].
     pub fn receive(&mut self, now: Instant, interface: InterfaceId, batch: &mut Vec<Packet>) {
+        gro::coalesce(batch);
         for packet in batch.drain(..) {
             self.counters.in_receives += 1;
             if let Err(reason) = self.deliver(now, interface, packet) {
