@@ -6,6 +6,7 @@
 mod captures;
 mod determinism;
 mod fuzz;
+mod goodput;
 mod ip;
 mod support;
 mod tidy;

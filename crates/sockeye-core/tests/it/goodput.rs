@@ -1,0 +1,64 @@
+//! How fast a transfer is on links of known kinds: a floor for each, so that a recovery that stalls is seen.
+
+use sockeye_core::netem::Netem;
+use sockeye_core::sim::{LinkConfig, Sim};
+use sockeye_core::time::Duration;
+
+/// Time for `bytes` bytes over a link that is `there` one way and `back` the other; the slowest of a few seeds.
+fn slowest(there: &str, back: &str, bytes: u64) -> Duration {
+    let times = (0..8).map(|seed| {
+        let parse = |line: &str| line.parse::<Netem>().expect("a good line");
+        let config = LinkConfig {
+            there: parse(there),
+            back: parse(back),
+            ..LinkConfig::default()
+        };
+        let (mut sim, a, b) = Sim::pair(seed, &config);
+        sim.transfer(a, b, bytes)
+            .unwrap_or_else(|stuck| panic!("{there}: {stuck}"))
+    });
+    times.max().unwrap_or_default()
+}
+
+#[test]
+fn goodput() {
+    let cases: [(&str, &str, u64, f64); 12] = [
+        // link there, link back, bytes, seconds at most
+        ("", "", 4 << 20, 0.1),
+        ("delay 10ms", "delay 10ms", 4 << 20, 0.6),
+        ("rate 100mbit delay 10ms", "delay 10ms", 4 << 20, 1.0),
+        ("rate 10mbit queue 50 delay 20ms", "delay 20ms", 4 << 20, 5.0),
+        ("rate 10mbit queue 10 delay 20ms", "delay 20ms", 4 << 20, 6.0),
+        ("rate 10mbit delay 20ms loss 1%", "delay 20ms", 4 << 20, 13.0),
+        ("rate 10mbit delay 20ms loss 5%", "delay 20ms", 1 << 20, 10.0),
+        ("delay 50ms loss 2%", "delay 50ms loss 2%", 1 << 20, 20.0),
+        (
+            "rate 10mbit delay 20ms reorder 5% duplicate 2%",
+            "delay 20ms",
+            4 << 20,
+            8.0,
+        ),
+        ("rate 10mbit delay 20ms jitter 5ms normal", "delay 20ms", 4 << 20, 12.0),
+        (
+            "rate 1mbit queue 100 delay 100ms",
+            "rate 64kbit delay 100ms",
+            1 << 20,
+            14.0,
+        ),
+        (
+            "delay 10ms jitter 5ms loss 5% reorder 5% duplicate 2% corrupt 0.5%",
+            "delay 10ms jitter 5ms loss 5%",
+            1 << 20,
+            20.0,
+        ),
+    ];
+    let mut slow = Vec::new();
+    for (there, back, bytes, limit) in cases {
+        let time = slowest(there, back, bytes).as_secs_f64();
+        println!("{time:8.3} s of {limit:5.1}  {there} | {back}");
+        if time > limit {
+            slow.push(format!("{time:.3} s, {limit} s at most: {there} | {back}"));
+        }
+    }
+    assert!(slow.is_empty(), "too slow:\n{}", slow.join("\n"));
+}
