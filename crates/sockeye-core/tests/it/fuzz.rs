@@ -9,6 +9,7 @@ use crate::support::{env, seeds};
 use bytes::Bytes;
 use forge::Forger;
 use sockeye_core::buf::Rope;
+use sockeye_core::counters::DropReason;
 use sockeye_core::host::{HostConfig, InterfaceConfig, InterfaceId, Medium};
 use sockeye_core::keys::{Keys, below, unit};
 use sockeye_core::socket::{
@@ -16,7 +17,7 @@ use sockeye_core::socket::{
 };
 use sockeye_core::time::{Duration, Instant, MS};
 use sockeye_core::{Host, Packet};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
@@ -276,17 +277,39 @@ impl Side {
     }
 }
 
+/// What the hostile packets came to, summed over the seeds: most must get past the first checks, or they test little.
+#[derive(Default)]
+struct Tally {
+    seen: BTreeSet<State>,
+    delivered: u64,
+    drops: BTreeMap<&'static str, u64>,
+    challenges: u64,
+}
+
 #[test]
 fn fuzz() {
-    let seen = Mutex::new(BTreeSet::new());
+    let tally = Mutex::new(Tally::default());
     let count = env("SOCKEYE_FUZZ").map_or(100, |packets| packets.div_ceil(PACKETS));
     seeds("fuzz", "", count, |seed| {
         let mut world = World::new(seed);
         world.run();
-        seen.lock().expect("no panic while held").extend(world.seen);
+        let counters = world.sides[0].host.counters();
+        let mut tally = tally.lock().expect("no panic while held");
+        tally.seen.extend(world.seen);
+        tally.delivered += counters.in_delivers;
+        tally.challenges += counters.tcp_challenge_acks;
+        for reason in DropReason::ALL {
+            *tally.drops.entry(reason.name()).or_default() += counters.drops(*reason);
+        }
         Ok(())
     });
-    let seen = seen.into_inner().expect("no panic while held");
+    let Tally {
+        seen,
+        delivered,
+        drops,
+        challenges,
+    } = tally.into_inner().expect("no panic while held");
+    println!("{delivered} delivered, {challenges} challenged, dropped: {drops:?}");
     if env("SOCKEYE_SEED").is_none() {
         for state in [
             State::SynSent,

@@ -114,7 +114,8 @@ impl Forger {
     pub(super) fn forge(&mut self) -> Packet {
         let mut bytes = match self.upto(19) {
             0 => self.noise(),
-            1..=3 => self.blind(),
+            1..=2 => self.blind(),
+            3 => self.syn(),
             4..=5 => self.icmp_error().unwrap_or_default(),
             6..=12 => self.reply().unwrap_or_default(),
             _ => self.replay().unwrap_or_default(),
@@ -161,6 +162,28 @@ impl Forger {
         }
         let from = self.stranger(v6);
         ip(from, self.victim[usize::from(v6)], protocol, &payload)
+    }
+
+    /// A SYN from anywhere to the port that is listened on, some with a payload.
+    fn syn(&mut self) -> Vec<u8> {
+        let v6 = self.chance(0.4);
+        let mut segment = Vec::new();
+        segment.extend_from_slice(&(self.upto(20_000) as u16 + 1_000).to_be_bytes());
+        segment.extend_from_slice(&80_u16.to_be_bytes());
+        segment.extend_from_slice(&self.dice.next_u32().to_be_bytes());
+        segment.extend_from_slice(&[0; 4]);
+        let options = match self.upto(2) {
+            0 => Vec::new(),
+            1 => vec![2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7],
+            _ => self.options(&[]),
+        };
+        segment.push((5 + options.len() as u8 / 4) << 4);
+        segment.extend_from_slice(&[2, 255, 255, 0, 0, 0, 0]);
+        segment.extend_from_slice(&options);
+        let len = if self.chance(0.2) { self.upto(100) } else { 0 };
+        segment.resize(segment.len() + len, 1);
+        let from = self.stranger(v6);
+        ip(from, self.victim[usize::from(v6)], 6, &segment)
     }
 
     fn stranger(&mut self, v6: bool) -> IpAddr {
