@@ -4,6 +4,7 @@
 //! the newest and counts it, as the network would have. The rules are those of Linux, udp(7) and ip(7) `IP_RECVERR`; RFC 1122 §4.1.3.3.
 
 use crate::error::SocketError;
+use crate::settings::Settings;
 use crate::socket::{ErrorReport, Received, Unreachable};
 use std::collections::VecDeque;
 
@@ -86,8 +87,11 @@ impl Inbox {
 
 /// The limit that `SO_RCVBUF` (in payload bytes) or else the host's setting gives. Linux doubles what a program asks for, to have room for
 /// the overhead, and not its own default.
-pub(crate) fn limit(asked: Option<u32>, default: u32) -> usize {
-    asked.map_or(default as usize, |bytes| bytes as usize * 2)
+pub(crate) fn limit(asked: Option<u32>, settings: &Settings) -> usize {
+    match asked {
+        Some(bytes) => bytes.min(settings.rmem_max) as usize * 2,
+        None => settings.rmem_default as usize,
+    }
 }
 
 /// True for errors that will not pass by waiting. RFC 1122 §4.2.3.9 calls the others soft.

@@ -208,6 +208,7 @@ impl Ports {
     }
 
     /// Claims held, those that several sockets share counted once.
+    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.claims.len()
     }

@@ -15,7 +15,6 @@ const EMPTY: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct IndexTable {
     segments: Box<[Segment]>,
-    len: usize,
 }
 
 /// Slots of `(upper 32 bits of the hash, value)`; their number is 0 or a power of two.
@@ -33,19 +32,18 @@ impl IndexTable {
     pub(crate) fn new() -> Self {
         Self {
             segments: vec![Segment::default(); SEGMENTS].into(),
-            len: 0,
         }
     }
 
     /// Entries held.
-    pub(crate) const fn len(&self) -> usize {
-        self.len
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.segments.iter().map(|segment| segment.len).sum()
     }
 
     /// Adds an entry. Entries with equal hashes may stand side by side; equal keys are the caller's business.
     pub(crate) fn insert(&mut self, hash: u64, value: u32) {
         debug_assert_ne!(value, Self::NONE, "u32::MAX is not a value");
-        self.len += 1;
         self.segments[segment(hash)].insert(tag(hash), value);
     }
 
@@ -62,7 +60,6 @@ impl IndexTable {
         let at = segment.position(tag(hash), &mut is_it)?;
         let value = segment.slots[at] as u32;
         segment.remove(at);
-        self.len -= 1;
         Some(value)
     }
 

@@ -113,7 +113,8 @@ impl Wheel {
         Some(self.slots[slot].earliest)
     }
 
-    /// When the earliest timer is due. Looks at all timers of one slot, so it is for virtual time.
+    /// When the earliest timer is due. Looks at all timers of one slot: what `next_deadline` is held against.
+    #[cfg(test)]
     pub(crate) fn exact_deadline(&self) -> Option<Instant> {
         if let Some((due, _)) = self.current.first() {
             return Some(*due);

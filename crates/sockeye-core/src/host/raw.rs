@@ -194,7 +194,7 @@ impl Host {
         let (Some(id), Some(socket)) = (self.raw.id(index), self.raw.sockets.at_mut(index)) else {
             return;
         };
-        let limit = inbox::limit(socket.options.recv_buffer, self.settings.rmem_default);
+        let limit = inbox::limit(socket.options.recv_buffer, &self.settings);
         if socket.inbox.push(received, limit) {
             self.events.push(SocketId::Raw(id));
         }

@@ -131,7 +131,9 @@ impl Host {
             .udp_path(departure.from, to, source)
             .ok_or(SendError::Unreachable)?;
         if self.ip.queued(path.interface) >= LINK_QUEUE {
-            self.udp.blocked.push(id);
+            if !self.udp.blocked.contains(&id) {
+                self.udp.blocked.push(id);
+            }
             return Err(SendError::WouldBlock);
         }
         let departure = Departure {
@@ -185,12 +187,12 @@ impl Host {
         let Some(socket) = self.udp.get_mut(id) else {
             return;
         };
-        let at = socket.groups.iter().position(|joined| *joined == entry);
-        match (join, at) {
+        match (join, socket.groups.iter().position(|joined| *joined == entry)) {
             (true, None) => socket.groups.push(entry),
             (false, Some(at)) => drop(socket.groups.swap_remove(at)),
-            _ => {}
+            _ => return,
         }
+        self.ip.set_group(entry.0, interface, join);
     }
 
     /// Datagrams that were dropped because the receive queue was full (`SO_MEMINFO`, `SK_MEMINFO_DROPS`).
@@ -202,6 +204,9 @@ impl Host {
     pub fn udp_close(&mut self, id: UdpId) {
         self.udp_unhash(id);
         if let Some(socket) = self.udp.sockets.remove(id.index, id.generation) {
+            for (group, interface) in socket.groups {
+                self.ip.set_group(group, interface.map(InterfaceId), false);
+            }
             self.ports.release(socket.claim);
         }
     }
@@ -305,10 +310,13 @@ impl Host {
             interface: interface.0,
         };
         for data in pieces(data, segment) {
-            let _ = self.udp_spread(&Received {
-                data,
-                ..arrival.clone()
-            });
+            let _ = self.udp_spread(
+                Received {
+                    data,
+                    ..arrival.clone()
+                },
+                true,
+            );
         }
     }
 
@@ -340,33 +348,21 @@ impl Host {
             ..arrival.clone()
         });
         let mut result = Ok(());
-        if local.ip().is_multicast() || self.ip.is_broadcast(local.ip()) {
-            for received in pieces {
-                result = result.and(self.udp_spread(&received));
+        let many = local.ip().is_multicast() || self.ip.is_broadcast(local.ip());
+        let socket = self.udp_find(local, remote);
+        if !many && socket.is_none() {
+            self.counters.udp_no_ports += 1;
+            if !self.any_address {
+                self.ip
+                    .unreachable(now, datagram, Unreachable::Port, &mut self.counters);
             }
-            return result;
-        }
-        if let Some(id) = self.udp_find(local, remote) {
-            for received in pieces {
-                result = result.and(self.udp_deliver(id, received));
-            }
-            return result;
-        }
-        self.counters.udp_no_ports += 1;
-        if !self.any_address {
-            self.ip
-                .unreachable(now, datagram, Unreachable::Port, &mut self.counters);
-            return Err(DropReason::NoSocket);
         }
         for received in pieces {
-            let Received { data, ttl, tos, .. } = received;
-            result = result.and(self.strays.push(Stray::Datagram {
-                local,
-                remote,
-                data,
-                ttl,
-                tos,
-            }));
+            let one = match socket {
+                Some(id) if !many => self.udp_deliver(id, received),
+                _ => self.udp_spread(received, many),
+            };
+            result = result.and(one);
         }
         result
     }
@@ -376,7 +372,7 @@ impl Host {
         let Some(socket) = self.udp.get_mut(id) else {
             return Err(DropReason::NoSocket);
         };
-        let limit = inbox::limit(socket.options.recv_buffer, self.settings.rmem_default);
+        let limit = inbox::limit(socket.options.recv_buffer, &self.settings);
         if !socket.inbox.push(received, limit) {
             return Err(DropReason::ReceiveQueueFull);
         }
@@ -385,15 +381,38 @@ impl Host {
         Ok(())
     }
 
-    /// One datagram for all sockets that it is for: multicast and broadcast. Nobody is told when there is none. RFC 1122 §3.2.2.
-    fn udp_spread(&mut self, received: &Received) -> Result<(), DropReason> {
+    /// One datagram for all sockets that it is for: multicast and broadcast, of which nobody is told when there is none (RFC 1122 §3.2.2). What
+    /// no socket takes is the owner's, in any-address mode.
+    fn udp_spread(&mut self, received: Received, many: bool) -> Result<(), DropReason> {
         let mut result = Err(DropReason::NoSocket);
-        for index in self.udp.listeners(received.to, received.from) {
+        let takers = if many {
+            self.udp.listeners(received.to, received.from)
+        } else {
+            Vec::new()
+        };
+        for index in takers {
             let one = self.udp.id(index).map(|id| self.udp_deliver(id, received.clone()));
             // One copy that arrived makes it a datagram that arrived.
             result = if result.is_ok() { result } else { one.unwrap_or(result) };
         }
-        result
+        if result != Err(DropReason::NoSocket) || !self.any_address {
+            return result;
+        }
+        let Received {
+            from: remote,
+            to: local,
+            data,
+            ttl,
+            tos,
+            ..
+        } = received;
+        self.strays.push(Stray::Datagram {
+            local,
+            remote,
+            data,
+            ttl,
+            tos,
+        })
     }
 
     /// An ICMP error about a UDP datagram that we sent. RFC 1122 §4.1.3.3.

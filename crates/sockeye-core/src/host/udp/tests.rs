@@ -398,7 +398,7 @@ fn sharers_of_a_port() {
 }
 
 #[test]
-fn broadcast_reaches_all() {
+fn broadcast_and_multicast_reach_all() {
     let mut pair = Pair::new();
     let share = BindOptions {
         reuse_address: true,
@@ -430,6 +430,32 @@ fn broadcast_reaches_all() {
         .unwrap();
     pair.settle();
     assert_eq!(pair.b.counters().icmp_out_msgs, 0, "no error about a broadcast");
+
+    let group = at("239.1.2.3:7");
+    pair.a
+        .udp_send(pair.now, client, datagram("239.1.2.3:7", b"early"))
+        .unwrap();
+    pair.settle();
+    assert_eq!(pair.b.udp_queued(takers[0]).0, 0, "not joined");
+    pair.b.udp_multicast(takers[0], group.ip(), None, true);
+    pair.a
+        .udp_send(pair.now, client, datagram("239.1.2.3:7", b"joined"))
+        .unwrap();
+    pair.settle();
+    let got = pair.b.udp_recv(takers[0]).unwrap();
+    assert_eq!((got.to, got.ttl), (group, 1));
+    // What a member sends comes back to itself (IP_MULTICAST_LOOP).
+    pair.b
+        .udp_send(pair.now, takers[0], datagram("239.1.2.3:7", b"own"))
+        .unwrap();
+    pair.settle();
+    assert_eq!(received(&mut pair.b, takers[0]), ["10.0.0.2:7>239.1.2.3:7 own"]);
+    pair.b.udp_multicast(takers[0], group.ip(), None, false);
+    pair.a
+        .udp_send(pair.now, client, datagram("239.1.2.3:7", b"late"))
+        .unwrap();
+    pair.settle();
+    assert_eq!(pair.b.udp_queued(takers[0]).0, 0, "left");
 }
 
 #[test]
