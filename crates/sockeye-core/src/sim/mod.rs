@@ -349,5 +349,13 @@ impl Sim {
         }
     }
 
-    fn check(&self, _node: usize) {}
+    /// In debug builds, every invariant of the host that just did something.
+    fn check(&self, node: usize) {
+        if cfg!(debug_assertions)
+            && let Err(broken) = self.nodes[node].host.check()
+        {
+            let name = &self.nodes[node].name;
+            panic!("seed {}: {name} at {}: {broken:?}", self.seed, self.now);
+        }
+    }
 }

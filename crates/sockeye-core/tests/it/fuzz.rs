@@ -242,7 +242,13 @@ impl World {
         self.now = self.now.max(until);
     }
 
-    fn check(&self) {}
+    fn check(&self) {
+        for side in &self.sides {
+            if let Err(broken) = side.host.check() {
+                panic!("at {}: {broken:?}", self.now);
+            }
+        }
+    }
 }
 
 impl Side {

@@ -5,6 +5,7 @@
 use crate::support::{env, seeds};
 use rand::rngs::Xoshiro256PlusPlus;
 use sockeye_core::HostConfig;
+use sockeye_core::counters::Counters;
 use sockeye_core::keys::{Keys, below, unit};
 use sockeye_core::netem::{Distribution, Loss, Netem, Window};
 use sockeye_core::settings::{CongestionControl, Settings};
@@ -12,6 +13,7 @@ use sockeye_core::sim::{Ending, Flows, HostId, LinkConfig, LinkId, LinkMedium, P
 use sockeye_core::socket::TcpOptions;
 use sockeye_core::time::{Duration, MS, SECOND};
 use std::net::SocketAddr;
+use std::sync::Mutex;
 
 /// A random choice, by name so that plans read well.
 struct Dice(Xoshiro256PlusPlus);
@@ -226,8 +228,8 @@ fn build(seed: u64) -> Case {
     }
 }
 
-/// Runs one seed to its end; gives the digest of its packets.
-pub(crate) fn case(seed: u64) -> Result<u64, String> {
+/// Runs one seed to its end.
+pub(crate) fn case(seed: u64) -> Result<Run, String> {
     let Case {
         mut sim,
         a,
@@ -268,7 +270,28 @@ pub(crate) fn case(seed: u64) -> Result<u64, String> {
             ));
         }
     }
-    Ok(sim.digest())
+    let outcomes = flows.iter().flat_map(|flow| flow.outcomes());
+    let total = |count: fn(&Counters) -> u64| [a, b].map(|id| count(sim.look(id).counters())).iter().sum();
+    Ok(Run {
+        digest: sim.digest(),
+        connections: plans.len() as u64,
+        bytes: outcomes.map(|outcome| outcome.received).sum(),
+        segments: total(|counters| counters.tcp_in_segs),
+        repeated: total(|counters| counters.tcp_retrans_segs),
+        timeouts: total(|counters| counters.tcp_timeouts),
+    })
+}
+
+/// What a seed came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Run {
+    /// Fingerprint of its packets.
+    pub(crate) digest: u64,
+    connections: u64,
+    bytes: u64,
+    segments: u64,
+    repeated: u64,
+    timeouts: u64,
 }
 
 /// On a network that neither loses nor disturbs, nothing is sent twice.
@@ -300,5 +323,19 @@ fn calm_network_needs_no_repeats(sim: &Sim, config: &LinkConfig, hosts: [HostId;
 
 #[test]
 fn transfers() {
-    seeds("transfers", "SOCKEYE_TRANSFERS", 600, |seed| case(seed).map(drop));
+    let total = Mutex::new(Run::default());
+    seeds("transfers", "SOCKEYE_TRANSFERS", 10_000, |seed| {
+        let run = case(seed)?;
+        let mut total = total.lock().expect("no panic while held");
+        *total = Run {
+            digest: total.digest.wrapping_add(run.digest),
+            connections: total.connections + run.connections,
+            bytes: total.bytes + run.bytes,
+            segments: total.segments + run.segments,
+            repeated: total.repeated + run.repeated,
+            timeouts: total.timeouts + run.timeouts,
+        };
+        Ok(())
+    });
+    println!("{:?}", total.into_inner().expect("no panic while held"));
 }
