@@ -11,7 +11,7 @@ use crate::packet::{Csum, Packet};
 use crate::socket::Unreachable;
 use crate::time::Instant;
 use crate::wire::icmp::{Family, Message};
-use crate::wire::{icmp, ipv4, ipv6, protocol};
+use crate::wire::{icmp, ipv4, ipv6, ndp, protocol};
 use bytes::{Bytes, BytesMut};
 use std::net::IpAddr;
 
@@ -33,6 +33,9 @@ impl Ip {
         let l4 = usize::from(datagram.packet.meta.l4);
         let bytes = &datagram.packet.head.as_slice()[l4..];
         let (kind, code) = (bytes[0], bytes[1]);
+        if family == Family::V6 && matches!(kind, ndp::ROUTER_SOLICITATION..=ndp::REDIRECT) {
+            return self.on_ndp(now, &datagram, counters);
+        }
         let message = icmp::parse(family, bytes)?;
         if datagram.src.is_unspecified() {
             return Err(DropReason::Martian);

@@ -28,12 +28,18 @@ impl Ip {
         counters: &mut Counters,
         settings: &Settings,
     ) -> Result<Delivery, DropReason> {
+        if let Some(us) = self.mac(interface) {
+            match self.input_frame(now, interface, us, packet, counters)? {
+                Some(inside) => packet = inside,
+                None => return Ok(Delivery::Consumed),
+            }
+        }
         packet.meta.l3 = 0;
         if !pull(&mut packet, 1) {
             return Err(DropReason::Truncated);
         }
         let datagram = match packet.head.as_slice()[0] >> 4 {
-            4 => self.input_v4(interface, packet, settings)?,
+            4 => self.input_v4(now, interface, packet, counters, settings)?,
             6 => self.input_v6(now, interface, packet, counters, settings)?,
             _ => return Err(DropReason::Malformed),
         };
@@ -61,8 +67,10 @@ impl Ip {
     /// The IPv4 header. `None` when there is nothing (yet) to deliver.
     fn input_v4(
         &mut self,
+        now: Instant,
         interface: InterfaceId,
         mut packet: Packet,
+        counters: &mut Counters,
         settings: &Settings,
     ) -> Result<Option<Datagram>, DropReason> {
         if !pull(&mut packet, ipv4::HEADER_LEN) {
@@ -86,7 +94,10 @@ impl Ip {
         let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
         self.accept(interface, src, dst, settings)?;
         if header.is_fragment() {
-            return Err(DropReason::FragmentMemory);
+            return match self.on_fragment_v4(now, interface, &header, &packet, counters)? {
+                Some(whole) => self.input_v4(now, interface, whole, counters, settings),
+                None => Ok(None),
+            };
         }
         packet.meta.l4 = header.header_len;
         let (protocol, ttl, tos) = (header.protocol, header.ttl, header.tos);
@@ -137,7 +148,12 @@ impl Ip {
         if ipv6::is_extension(protocol) {
             match extensions(&mut datagram) {
                 Ok(None) => {}
-                Ok(Some(_)) => return Err(DropReason::FragmentMemory),
+                Ok(Some(chain)) => {
+                    return match self.on_fragment_v6(now, &datagram, &chain, counters)? {
+                        Some(whole) => self.input_v6(now, interface, whole, counters, settings),
+                        None => Ok(None),
+                    };
+                }
                 Err(Stop::Drop(reason)) => return Err(reason),
                 Err(Stop::Problem {
                     code,

@@ -4,9 +4,11 @@
 //! is everything between neighbours. RFC 791, RFC 792, RFC 1122 §3, RFC 8200, RFC 4443, RFC 8504.
 
 mod address;
+mod fragment;
 mod icmp;
 mod input;
 mod interface;
+mod link;
 mod neighbor;
 mod output;
 mod path_mtu;
@@ -24,8 +26,10 @@ use crate::socket::Unreachable;
 use crate::time::Instant;
 use bytes::Bytes;
 use interface::Interface;
+use neighbor::Neighbors;
 use output::Identification;
 use path_mtu::PathMtu;
+use reassembly::Reassembly;
 use route::Routes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -119,7 +123,9 @@ pub(crate) struct Ip {
     routes: Routes,
     any_address: bool,
     default_ttl: u8,
+    neighbors: Neighbors,
     path_mtus: PathMtu,
+    reassembly: Reassembly,
     identification: Identification,
     icmp_errors: TokenBucket,
     /// What `poll_error` has to tell.
@@ -134,7 +140,9 @@ impl Ip {
             routes: Routes::default(),
             any_address: config.any_address,
             default_ttl: config.settings.ip_default_ttl,
+            neighbors: Neighbors::new(keys),
             path_mtus: PathMtu::default(),
+            reassembly: Reassembly::new(&config.settings),
             identification: Identification::new(keys),
             icmp_errors: TokenBucket::new(config.settings.icmp_ratelimit, keys),
             errors: VecDeque::new(),
@@ -293,11 +301,20 @@ impl Ip {
 
     /// When to call `handle_timeout` next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.path_mtus.poll_timeout()
+        let due = [
+            self.neighbors.poll_timeout(),
+            self.path_mtus.poll_timeout(),
+            self.reassembly.poll_timeout(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Does what is due at `now`.
-    pub(crate) fn handle_timeout(&mut self, now: Instant, _counters: &mut Counters) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, counters: &mut Counters) {
+        self.neighbors.handle_timeout(now);
+        self.settle_neighbors(now, counters);
+        self.reassembly.handle_timeout(now, counters);
+        self.report_expired(now, counters);
         self.path_mtus.handle_timeout(now);
     }
 

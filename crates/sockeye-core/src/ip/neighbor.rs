@@ -196,13 +196,6 @@ impl Neighbors {
         self.learn(now, neighbor, next)
     }
 
-    /// A higher layer saw progress: what we send does arrive. RFC 4861 §7.3.1.
-    pub(crate) fn on_progress(&mut self, now: Instant, neighbor: Neighbor) {
-        if let Some(mac) = self.entries.get(&neighbor).and_then(|entry| entry.state.mac()) {
-            let _ = self.learn(now, neighbor, State::Reachable { mac });
-        }
-    }
-
     /// The next question to send.
     pub(crate) fn poll_solicit(&mut self) -> Option<Solicit> {
         self.solicits.pop_front()

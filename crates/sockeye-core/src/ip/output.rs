@@ -1,15 +1,19 @@
 //! The IP header in front of what a transport built, and the queue of the interface it leaves by. RFC 791 §3.1, RFC 8200 §3, RFC 6864.
 
-use super::{Header, Ip, Path};
+use super::{Header, Ip, Path, fragment};
 use crate::counters::{Counters, DropReason};
+use crate::gso;
+use crate::host::Medium;
 use crate::keys::{Key, Keys};
 use crate::packet::{Gso, Packet};
 use crate::time::Instant;
 use crate::wire::{ipv4, ipv6};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 impl Ip {
-    /// Sends a packet whose head starts with its transport header. One too long for the path is dropped: the transport knows the MTU.
+    /// Sends a packet whose head starts with its transport header. One too long for the path goes in fragments when its
+    /// header allows that, else it is dropped: the transport knows the MTU.
     pub(crate) fn output(
         &mut self,
         now: Instant,
@@ -23,13 +27,51 @@ impl Ip {
             return counters.drop(DropReason::NoRoute);
         }
         packet.meta.at = now;
-        let Some(interface) = self.interfaces.get_mut(path.interface.0 as usize) else {
-            return counters.drop(DropReason::NoRoute);
-        };
-        if packet.meta.gso == Gso::None && packet.total_len() > path.mtu as usize {
+        let room = (path.mtu as usize).saturating_sub(packet.head.len());
+        match packet.meta.gso {
+            Gso::None if packet.meta.len as usize > room => self.output_long(now, path, header, packet, counters),
+            // The path became narrower since the transport asked for its MTU.
+            Gso::Tcp { mss } if usize::from(mss) > room => {
+                packet.meta.gso = Gso::Tcp {
+                    mss: room.max(1) as u16,
+                };
+                self.send(now, path, packet, counters);
+            }
+            Gso::Udp { size } if usize::from(size) > room => {
+                let mut singles = VecDeque::new();
+                gso::segment(packet, u32::MAX, &mut singles);
+                for single in singles {
+                    self.output_long(now, path, header, single, counters);
+                }
+            }
+            _ => self.send(now, path, packet, counters),
+        }
+    }
+
+    /// Sends a packet that may be longer than the path carries: in fragments, if that is allowed.
+    fn output_long(&mut self, now: Instant, path: &Path, header: &Header, packet: Packet, counters: &mut Counters) {
+        let mtu = path.mtu as usize;
+        if packet.total_len() <= mtu {
+            return self.send(now, path, packet, counters);
+        }
+        let id = self.identification.next_wide(header);
+        let mut fragments = VecDeque::new();
+        if header.dont_fragment || !fragment::split(packet, mtu, id, |fragment| fragments.push_back(fragment)) {
             return counters.drop(DropReason::TooBig);
         }
-        interface.queue(packet, counters);
+        counters.frag_creates += fragments.len() as u64;
+        for fragment in fragments {
+            self.send(now, path, fragment, counters);
+        }
+    }
+
+    /// To the interface, through a link header where the link wants one.
+    fn send(&mut self, now: Instant, path: &Path, packet: Packet, counters: &mut Counters) {
+        match self.interfaces.get_mut(path.interface.0 as usize) {
+            Some(interface) if interface.medium == Medium::Ip => interface.queue(packet, counters),
+            Some(_) => self.output_frame(now, path.interface, path.next_hop, packet, counters),
+            None => counters.drop(DropReason::NoRoute),
+        }
     }
 
     /// Prepends the IP header. False between addresses of different families.

@@ -289,7 +289,11 @@ impl Datagram {
             head: header,
             ..Packet::default()
         };
-        packet.push_payload(self.pieces.swap_remove(0).1);
+        let payload = self.pieces.swap_remove(0).1;
+        if self.whole.src.is_ipv6() {
+            whole_v6(packet.head.as_mut_slice(), protocol, payload.len(), false);
+        }
+        packet.push_payload(payload);
         Some(Expired {
             packet,
             whole: self.whole,
