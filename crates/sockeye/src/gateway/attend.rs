@@ -89,7 +89,8 @@ impl Visit {
             let room = INPUT.saturating_sub(self.input.len());
             let taken = ground.host.tcp_read(ground.now, self.id, room, &mut self.input);
             self.received += taken as u64;
-            let ended = ground.host.tcp_readiness(self.id).eof;
+            let readiness = ground.host.tcp_readiness(self.id);
+            let ended = readiness.eof && readiness.fin_received;
             let before = (self.input.len(), self.output.len());
             let step = self.step(ground, ended);
             let moved = taken > 0 || before != (self.input.len(), self.output.len());

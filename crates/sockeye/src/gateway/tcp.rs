@@ -201,7 +201,7 @@ impl Relay {
                     0
                 };
                 if taken == 0 {
-                    if ground.host.tcp_readiness(id).eof {
+                    if ended(ground.host.tcp_readiness(id)) {
                         self.inside_ended = true;
                         let _ = rustix::net::shutdown(fd, KernelShutdown::Write);
                     }
@@ -511,6 +511,11 @@ fn inside_failure(readiness: Readiness) -> Option<FlowState> {
         None if readiness.closed && !readiness.fin_received => Some(FlowState::Reset),
         None => None,
     }
+}
+
+/// True after the program's FIN and all before it: a connection that broke gives nothing more to read either.
+fn ended(readiness: Readiness) -> bool {
+    readiness.eof && readiness.fin_received
 }
 
 /// A TcpInfo field that is 0 until it was measured.
