@@ -3,7 +3,7 @@
 //! RFC 792, RFC 1122 §3.2.2, RFC 4443. What an error means for a connection is for its transport to decide (RFC 5927).
 
 use super::path_mtu::next_plateau;
-use super::{Datagram, Delivery, Header, IcmpError, Ip, address};
+use super::{Datagram, Delivery, Header, IcmpError, Ip, Path, address};
 use crate::counters::{Counters, DropReason};
 use crate::gso;
 use crate::host::InterfaceId;
@@ -229,7 +229,7 @@ impl Ip {
         if (wide && !wide_too) || !is_answerable(about) {
             return;
         }
-        let Some(path) = self.route(about.src, None) else {
+        let Some(path) = self.way_back(about.src, None) else {
             return;
         };
         if path.interface != InterfaceId::LOOPBACK && !self.icmp_errors.take(now) {
@@ -242,6 +242,18 @@ impl Ip {
         let src = speaks.then_some(about.dst);
         let packet = Packet::with_payload(quote(&about.packet, about.src));
         self.send_icmp(now, src, about.src, 0, message, packet, counters);
+    }
+
+    /// The way to who sent something. What a gateway hears from a loopback address came over its link, and is answered there.
+    fn way_back(&self, dst: IpAddr, src: Option<IpAddr>) -> Option<Path> {
+        if !self.any_address || !dst.is_loopback() {
+            return self.route(dst, src);
+        }
+        let path = self.route_via(dst, InterfaceId(1))?;
+        Some(Path {
+            src: src.unwrap_or(path.src),
+            ..path
+        })
     }
 
     /// Sends an ICMP message whose data `packet` holds.
@@ -259,7 +271,7 @@ impl Ip {
         mut packet: Packet,
         counters: &mut Counters,
     ) {
-        let Some(path) = self.route(dst, src) else {
+        let Some(path) = self.way_back(dst, src) else {
             return counters.drop(DropReason::NoRoute);
         };
         let (family, protocol) = (
