@@ -1,1 +1,27 @@
-fn main() {}
+//! The `sockeye` command. It reads flags, calls the crates below, and prints: what a thing means is decided there.
+
+mod args;
+mod failure;
+mod footer;
+mod link;
+mod run;
+mod services;
+mod sided;
+mod values;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    let ended = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Services(args) => services::services(&args),
+        Command::Doctor(_) => Ok(1),
+    };
+    ended.map_or_else(|failure| failure.report(), ExitCode::from)
+}

@@ -100,20 +100,23 @@ pub fn by_port(port: u16) -> impl Iterator<Item = Service> {
         .copied()
 }
 
-/// Names that look like `name`, the nearest first, five at most: for those who mistyped.
+/// Names that look like `name`, the lowest ports first, five at most: for those who mistyped.
 pub fn suggestions(name: &str) -> Vec<&'static str> {
     let name = name.to_ascii_lowercase();
     let most = name.len().div_ceil(3).min(3);
-    let names = TABLES.by_name.iter().map(|(_, service)| service.name);
-    let names = names.chain(TABLES.aliases.iter().map(|(alias, _)| *alias));
-    let mut near: Vec<(usize, &str)> = names
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= most)
-        .map(|candidate| (distance(&name, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, _)| *distance <= most)
+    let aliased = |(alias, of): &(&'static str, &str)| by_name(of).next().map(|service| (service.port, *alias));
+    let names = TABLES.by_port.iter().map(|service| (service.port, service.name));
+    let names = names.chain(TABLES.aliases.iter().filter_map(aliased));
+    let mut near: Vec<(usize, u16, &str)> = names
+        .filter(|(_, candidate)| candidate.len().abs_diff(name.len()) <= most)
+        .map(|(port, candidate)| (distance(&name, &candidate.to_ascii_lowercase()), port, candidate))
+        .filter(|(distance, ..)| *distance <= most)
         .collect();
     near.sort_unstable();
     near.dedup();
-    near.into_iter().map(|(_, candidate)| candidate).take(5).collect()
+    let nearest = near.first().map_or(0, |(distance, ..)| *distance);
+    let near = near.into_iter().take_while(|(distance, ..)| *distance == nearest);
+    near.map(|(.., candidate)| candidate).take(5).collect()
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) from one name to another.
