@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Look up a service or a port, and the port's class
     #[command(after_help = SERVICES_EXAMPLES)]
     Services(ServicesArgs),
+    /// The process that `doctor` looks into
+    #[command(hide = true)]
+    WaitForEndOfInput,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The `sockeye` command. It reads flags, calls the crates below, and prints: what a thing means is decided there.
 
 mod args;
+mod doctor;
 mod failure;
 mod footer;
 mod link;
@@ -21,7 +22,8 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Services(args) => services::services(&args),
-        Command::Doctor(_) => Ok(1),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::WaitForEndOfInput => Ok(doctor::wait_for_end_of_input()),
     };
     ended.map_or_else(|failure| failure.report(), ExitCode::from)
 }
