@@ -21,10 +21,12 @@ mod network;
 mod options;
 mod outcome;
 mod pair;
+mod probe;
 mod socket;
 mod stream;
 mod supervisor;
 
 pub use config::{RunConfig, Target};
 pub use outcome::{Outcome, SocketCounters, SpawnError};
+pub use probe::{Finding, probe};
 pub use supervisor::Run;
