@@ -264,6 +264,56 @@ fn to_ourselves() {
     }
 }
 
+/// The side that accepted sends; the other reads a little later.
+#[test]
+fn to_ourselves_the_other_way() {
+    let mut wire = Wire::new();
+    let host = &mut wire.hosts[0];
+    let to: SocketAddr = "127.0.0.1:90".parse().unwrap();
+    let binding = host.tcp_bind(to, BindOptions::default()).unwrap();
+    let listener = host.tcp_listen(wire.now, binding, 16, TcpOptions::default()).unwrap();
+    let client = host.tcp_connect(wire.now, None, to, TcpOptions::default()).unwrap();
+    let mut out = VecDeque::new();
+    host.poll_transmit(wire.now, ETH0, &mut out, 100);
+    let server = host.tcp_accept(wire.now, listener).unwrap();
+    let mut cookie = Bytes::from(vec![1; 36]);
+    let _ = host.tcp_write(wire.now, client, &mut cookie).unwrap();
+    host.poll_transmit(wire.now, ETH0, &mut out, 100);
+    let mut data = Bytes::from(vec![7; 3_000_000]);
+    let mut got = Vec::new();
+    let mut now = wire.now;
+    let end = now + 100 * MS;
+    while got.len() < 3_000_000 {
+        let host = &mut wire.hosts[0];
+        assert!(now < end, "{} at {now}, {:?}", got.len(), host.tcp_info(now, server));
+        now += 1_000 * Duration::from_nanos(100);
+        if !data.is_empty() {
+            let _ = host.tcp_write(now, server, &mut data);
+        }
+        host.poll_transmit(now, ETH0, &mut out, 100);
+        now += Duration::from_micros(10);
+        read_all(host, now, client, &mut got);
+        host.handle_timeout(now);
+        host.poll_transmit(now, ETH0, &mut out, 100);
+    }
+}
+
+#[test]
+fn whoever_fills_the_send_buffer_is_told_of_room() {
+    let mut wire = Wire::new();
+    let (client, server) = wire.connected("10.0.0.2:80");
+    while wire.hosts[0].poll_event().is_some() {}
+    let room = wire.hosts[0].tcp_readiness(client).writable;
+    let mut data = Bytes::from(vec![0; room]);
+    assert_eq!(wire.hosts[0].tcp_write(wire.now, client, &mut data), Ok(room), "all of it, and not a byte refused");
+    let mut told = false;
+    wire.until(|hosts, now| {
+        read_all(&mut hosts[1], now, server, &mut Vec::new());
+        told |= hosts[0].poll_event().is_some();
+        told && hosts[0].tcp_readiness(client).writable > 0
+    });
+}
+
 #[test]
 fn a_gateway_decides_on_strays() {
     let config = HostConfig {

@@ -43,7 +43,8 @@ impl Tcb {
         } else {
             tx.push(now);
         }
-        if !data.is_empty() {
+        // Whoever filled the buffer waits for room, whether or not it was refused anything.
+        if !data.is_empty() || self.readiness().writable == 0 {
             self.bits.set(Bits::WANTS_ROOM);
         }
         Ok(n)
