@@ -140,6 +140,8 @@ impl Run {
 impl Supervisor {
     fn run(&mut self) {
         let mut events = Vec::with_capacity(256);
+        // It may have ended before we listened for signals.
+        self.reap();
         loop {
             self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
             self.network.handle_timeout(self.now);
@@ -293,10 +295,10 @@ impl Supervisor {
                 libc::SIGCHLD => self.reap(),
                 // The terminal sends these to the program, too.
                 libc::SIGINT | libc::SIGQUIT if signal.sender == 0 => {}
+                // Nobody is left to pass it on to: we are meant.
+                _ if self.status.is_some() => self.give_up = Some(Instant::ZERO),
                 number => {
-                    if let Some(signal) = Signal::from_named_raw(number)
-                        && self.status.is_none()
-                    {
+                    if let Some(signal) = Signal::from_named_raw(number) {
                         let _ = kill_process(self.main, signal);
                     }
                 }
@@ -317,6 +319,9 @@ impl Supervisor {
     }
 
     fn finished(&mut self) -> bool {
+        if self.give_up == Some(Instant::ZERO) {
+            return true;
+        }
         if self.status.is_none() || !self.deserted {
             return false;
         }
