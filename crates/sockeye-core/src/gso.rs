@@ -9,19 +9,25 @@ use crate::wire::{checksum, protocol};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// Appends the wire packets that `packet` stands for to `out`, none with an IP packet longer than `mtu`. One that stands for itself is
-/// moved whole, whatever its length.
+/// Appends the wire packets that `packet` stands for to `out`; TCP segments never as IP packets longer than `mtu`. A packet that stands for
+/// itself is moved whole, whatever its length.
 pub fn segment(mut packet: Packet, mtu: u32, out: &mut VecDeque<Packet>) {
     let size = match packet.meta.gso {
         Gso::None => return out.push_back(packet),
         Gso::Tcp { mss: size } | Gso::Udp { size } => u32::from(size.max(1)),
     };
+    let may_shrink = matches!(packet.meta.gso, Gso::Tcp { .. });
     let Some(layout) = Layout::find(packet.head.as_slice(), usize::from(packet.meta.l3)) else {
         packet.meta.gso = Gso::None;
         return out.push_back(packet);
     };
     let headers = (packet.head.len() - layout.l3) as u32;
-    let size = size.min(mtu.saturating_sub(headers).max(1));
+    // A stream may be cut anywhere, a datagram may not.
+    let size = if may_shrink {
+        size.min(mtu.saturating_sub(headers).max(1))
+    } else {
+        size
+    };
     let total = packet.meta.len;
     if packet.meta.csum != Csum::Partial {
         clear_checksum(&mut packet, &layout);

@@ -342,6 +342,81 @@ fn who_may_send_what_to_whom() {
 }
 
 #[test]
+fn fragments_in_any_order_become_the_datagram() {
+    let mut rng = Keys::new(6, "fragments").stream("test");
+    for round in 0..200 {
+        let dst = ["10.0.2.2", "fd00::2"][round % 2];
+        let (mut program, mut gateway) = (Node::program(), Node::gateway());
+        let payload: Vec<u8> = (0..1_500 + below(&mut rng, 64_000) as u32)
+            .map(|n| (n * 7 / 3) as u8)
+            .collect();
+        let mut packet = Packet::with_payload(payload.clone().into());
+        udp::build(&mut packet.head, 1_000, 2_000, payload.len());
+        packet.meta.csum = Csum::Partial;
+        let path = program.ip.route(address(dst), None).unwrap();
+        let header = Header {
+            src: path.src,
+            dst: address(dst),
+            protocol: 17,
+            ttl: 64,
+            tos: 0,
+            dont_fragment: false,
+        };
+        program.ip.output(NOW, &path, &header, packet, &mut program.counters);
+        let mut fragments = program.sent(ETH);
+        assert_eq!(program.counters.frag_creates, fragments.len() as u64);
+        assert!(fragments.iter().all(|fragment| fragment.total_len() <= 1_500));
+        let mut whole = None;
+        while !fragments.is_empty() {
+            let at = below(&mut rng, fragments.len() as u64) as usize;
+            let packet = packet_from_bytes(on_wire(fragments.swap_remove(at)).into(), Medium::Ip);
+            match gateway.input(ETH, packet) {
+                Ok(Delivery::Consumed) => {}
+                other => whole = Some(datagram(other)),
+            }
+        }
+        assert_eq!(whole.unwrap().packet.body.concat(), payload);
+        assert_eq!(gateway.counters.reasm_oks, 1);
+    }
+}
+
+#[test]
+fn a_first_fragment_alone_is_told_of() {
+    for dst in ["10.0.2.2", "fd00::2"] {
+        let (mut program, mut gateway) = (Node::program(), Node::gateway());
+        let path = program.ip.route(address(dst), None).unwrap();
+        let header = Header {
+            src: path.src,
+            dst: address(dst),
+            protocol: 17,
+            ttl: 64,
+            tos: 0,
+            dont_fragment: false,
+        };
+        let mut packet = Packet::with_payload(vec![1; 3_000].into());
+        udp::build(&mut packet.head, 1_000, 2_000, 3_000);
+        packet.meta.csum = Csum::Partial;
+        program.ip.output(NOW, &path, &header, packet, &mut program.counters);
+        let first = program.sent(ETH).remove(0);
+        assert!(matches!(gateway.input(ETH, first), Ok(Delivery::Consumed)));
+        let due = gateway.ip.poll_timeout().unwrap();
+        assert_eq!(due, NOW + gateway.settings.ipfrag_time);
+        gateway.ip.handle_timeout(due, &mut gateway.counters);
+        assert_eq!(gateway.ip.poll_timeout(), None);
+        assert_eq!(gateway.counters.drops(DropReason::ReassemblyTimeout), 1);
+        let report = on_wire(gateway.sent(ETH).pop().unwrap());
+        let Ok(Delivery::Error(error)) = program.input_bytes(&report) else {
+            panic!("{dst}")
+        };
+        assert_eq!(
+            (error.kind, error.icmp_code, error.remote),
+            (Unreachable::HopLimit, 1, address(dst))
+        );
+        assert_eq!(udp::parse(&error.quoted).unwrap().destination, 2_000);
+    }
+}
+
+#[test]
 fn no_bytes_do_harm() {
     let mut rng = Keys::new(5, "ip").stream("test");
     let (mut program, mut gateway) = (Node::program(), Node::gateway());
