@@ -75,7 +75,10 @@ impl Ip {
             ..Packet::default()
         };
         packet.meta.len = datagram.packet.meta.len;
-        self.send_icmp(now, src, datagram.src, datagram.tos, reply, packet, counters);
+        let Some(path) = self.way_back(datagram.src, src, datagram.interface) else {
+            return counters.drop(DropReason::NoRoute);
+        };
+        self.send_icmp(now, &path, datagram.src, datagram.tos, reply, packet, counters);
     }
 
     /// Reads the packet of ours that an error quotes.
@@ -229,27 +232,28 @@ impl Ip {
         if (wide && !wide_too) || !is_answerable(about) {
             return;
         }
-        let Some(path) = self.way_back(about.src, None) else {
+        // What the destination itself would say comes from its address; what a router would say comes from ours.
+        let from_destination = matches!(message, Message::Error(Unreachable::Port | Unreachable::Protocol))
+            || matches!(message, Message::ParameterProblem { .. } | Message::ReassemblyTimeout);
+        let speaks = !wide && (self.is_local(about.dst) || (self.any_address && from_destination));
+        let Some(path) = self.way_back(about.src, speaks.then_some(about.dst), about.interface) else {
             return;
         };
         if path.interface != InterfaceId::LOOPBACK && !self.icmp_errors.take(now) {
             return counters.drop(DropReason::RateLimited);
         }
-        // What the destination itself would say comes from its address; what a router would say comes from ours.
-        let from_destination = matches!(message, Message::Error(Unreachable::Port | Unreachable::Protocol))
-            || matches!(message, Message::ParameterProblem { .. } | Message::ReassemblyTimeout);
-        let speaks = !wide && (self.is_local(about.dst) || (self.any_address && from_destination));
-        let src = speaks.then_some(about.dst);
         let packet = Packet::with_payload(quote(&about.packet, about.src));
-        self.send_icmp(now, src, about.src, 0, message, packet, counters);
+        self.send_icmp(now, &path, about.src, 0, message, packet, counters);
     }
 
-    /// The way to who sent something. What a gateway hears from a loopback address came over its link, and is answered there.
-    fn way_back(&self, dst: IpAddr, src: Option<IpAddr>) -> Option<Path> {
-        if !self.any_address || !dst.is_loopback() {
-            return self.route(dst, src);
+    /// The way to who sent what arrived by `interface`. A loopback address that came over a link is somebody else's: back over that link, or
+    /// the first one when it is not known any more.
+    fn way_back(&self, to: IpAddr, src: Option<IpAddr>, interface: InterfaceId) -> Option<Path> {
+        if !address::is_loopback(to) || interface == InterfaceId::LOOPBACK {
+            return self.route(to, src);
         }
-        let path = self.route_via(dst, InterfaceId(1))?;
+        let known = self.interface(interface).is_some();
+        let path = self.route_via(to, if known { interface } else { InterfaceId(1) })?;
         Some(Path {
             src: src.unwrap_or(path.src),
             ..path
@@ -264,16 +268,13 @@ impl Ip {
     fn send_icmp(
         &mut self,
         now: Instant,
-        src: Option<IpAddr>,
+        path: &Path,
         dst: IpAddr,
         tos: u8,
         message: Message,
         mut packet: Packet,
         counters: &mut Counters,
     ) {
-        let Some(path) = self.way_back(dst, src) else {
-            return counters.drop(DropReason::NoRoute);
-        };
         let (family, protocol) = (
             family(dst),
             if dst.is_ipv4() {
@@ -294,7 +295,7 @@ impl Ip {
             dont_fragment: false,
         };
         counters.icmp_out_msgs += 1;
-        self.output(now, &path, &header, packet, counters);
+        self.output(now, path, &header, packet, counters);
     }
 }
 
@@ -351,3 +352,6 @@ fn told_mtu(mtu: u32, quote: &[u8]) -> u32 {
         next_plateau(u32::from(u16::from_be_bytes([quote[2], quote[3]])))
     }
 }
+
+#[cfg(test)]
+mod tests;
