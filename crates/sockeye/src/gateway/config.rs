@@ -16,7 +16,8 @@ pub struct GatewayConfig {
     pub ipv4: bool,
     /// Relay IPv6 and answer AAAA queries.
     pub ipv6: bool,
-    /// Relay 127.0.0.0/8 and ::1 to the machine's own loopback; off: refuse.
+    /// Relay 127.0.0.0/8 and ::1 to the machine's own loopback; off: refuse. The machine's other addresses are reached either way, and so is
+    /// what listens on them.
     pub host_loopback: bool,
     /// Name servers to ask, instead of those in `resolv_conf`.
     pub dns: Option<Vec<SocketAddr>>,

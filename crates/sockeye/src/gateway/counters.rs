@@ -1,6 +1,7 @@
 //! What the gateway did, in numbers: totals, one record a flow, and what the link's owner tells it about the link.
 
 use serde::Serialize;
+use sockeye_core::netem::NetemCounters;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -135,6 +136,21 @@ pub struct LinkCounters {
     pub corrupted: u64,
     /// Packets dropped by a full queue.
     pub overflowed: u64,
+}
+
+impl From<&NetemCounters> for LinkCounters {
+    fn from(pipe: &NetemCounters) -> Self {
+        Self {
+            packets: pipe.packets,
+            bytes: pipe.bytes,
+            lost: pipe.lost + pipe.outage_lost,
+            delayed: pipe.delayed,
+            reordered: pipe.reordered,
+            duplicated: pipe.duplicated,
+            corrupted: pipe.corrupted,
+            overflowed: pipe.queue_dropped,
+        }
+    }
 }
 
 /// What the link did in both directions.

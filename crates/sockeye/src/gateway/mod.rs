@@ -397,12 +397,20 @@ fn destination(
         } else {
             Destination::Nobody
         }
-    } else if addresses::is_inside(address) {
+    } else if addresses::is_inside(address) || is_nowhere(address) {
         Destination::NoHost
     } else if address.is_loopback() && (!config.host_loopback || doors.leads_back(protocol, to)) {
         Destination::Nobody
     } else {
         Destination::Outside
+    }
+}
+
+/// Addresses that name no host on any network. The kernel takes some of them for the machine itself. RFC 6890.
+fn is_nowhere(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.to_ipv4_mapped().is_some(),
     }
 }
 

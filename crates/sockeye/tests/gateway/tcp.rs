@@ -2,6 +2,7 @@ use crate::world::{World, numbered};
 use rustix::net::sockopt::set_socket_linger;
 use sockeye::gateway::{FlowState, GatewayConfig};
 use sockeye_core::error::SocketError;
+use sockeye_core::netem::{Loss, Netem};
 use sockeye_core::socket::Close;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -211,4 +212,33 @@ fn many_connections_at_once() {
         world.close(id, Close::Graceful);
     }
     served.join().unwrap();
+}
+
+#[test]
+fn a_bad_link_changes_nothing_but_the_time() {
+    let netem = Netem {
+        loss: Loss::Random(0.03),
+        reorder: 0.05,
+        duplicate: 0.02,
+        corrupt: 0.005,
+        delay: Duration::from_millis(3),
+        jitter: Duration::from_millis(1),
+        ..Netem::default()
+    };
+    for at in ["127.0.0.1:0", "[::1]:0"] {
+        let mut world = World::over(GatewayConfig::default(), &netem);
+        let data = numbered(4 << 20);
+        let (address, served) = server(at, |mut stream| {
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            stream.write_all(&all).unwrap();
+        });
+        let id = world.connect(address).unwrap();
+        world.write(id, &data);
+        world.shutdown(id);
+        assert!(world.read_all(id) == data, "{at}");
+        served.join().unwrap();
+        let retransmitted = world.gateway.host().counters().tcp_retrans_segs;
+        assert!(retransmitted > 0 && world.pipes.iter().all(|pipe| pipe.counters().lost > 0));
+    }
 }

@@ -1,5 +1,4 @@
 use crate::world::World;
-use sockeye::gateway::GatewayConfig;
 use sockeye_core::error::SocketError;
 use sockeye_core::socket::UdpOptions;
 use std::net::UdpSocket;
@@ -14,10 +13,7 @@ fn kernel(at: &str) -> UdpSocket {
 #[test]
 fn datagrams_go_out_and_their_answers_come_back() {
     for at in ["127.0.0.1:0", "[::1]:0"] {
-        let mut world = World::with(GatewayConfig {
-            mtu: 65_535,
-            ..GatewayConfig::default()
-        });
+        let mut world = World::new();
         let server = kernel(at);
         let to = server.local_addr().unwrap();
         let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };

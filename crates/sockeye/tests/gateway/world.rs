@@ -7,6 +7,8 @@ use sockeye::gateway::{Gateway, GatewayConfig};
 use sockeye_core::buf::Rope;
 use sockeye_core::error::{SocketError, WriteError};
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Medium, Route};
+use sockeye_core::keys::Keys;
+use sockeye_core::netem::{Netem, Pipe};
 use sockeye_core::settings::Settings;
 use sockeye_core::socket::{BindOptions, Close, ListenerId, Outgoing, Received, Shutdown, TcpId, TcpOptions, UdpId};
 use sockeye_core::{Host, HostConfig, Instant};
@@ -21,6 +23,8 @@ pub(crate) struct World {
     pub(crate) program: Host,
     pub(crate) gateway: Gateway,
     link: InterfaceId,
+    /// From the program, and to it.
+    pub(crate) pipes: [Pipe; 2],
     start: std::time::Instant,
     skipped: Duration,
 }
@@ -31,6 +35,11 @@ impl World {
     }
 
     pub(crate) fn with(config: GatewayConfig) -> Self {
+        Self::over(config, &Netem::default())
+    }
+
+    /// A world whose link does to packets what `netem` says, both ways.
+    pub(crate) fn over(config: GatewayConfig, netem: &Netem) -> Self {
         let mut program = Host::new(HostConfig {
             seed: 1,
             settings: Settings {
@@ -62,6 +71,7 @@ impl World {
             program,
             gateway: Gateway::new(config).expect("a gateway"),
             link,
+            pipes: ["up", "down"].map(|name| Pipe::new(netem, &Keys::new(7, "link"), name)),
             start: std::time::Instant::now(),
             skipped: Duration::ZERO,
         }
@@ -91,6 +101,10 @@ impl World {
             let (mut up, mut down) = (VecDeque::new(), VecDeque::new());
             self.program.poll_transmit(now, self.link, &mut up, 64);
             self.gateway.poll_transmit(now, &mut down, 64);
+            for (pipe, packets) in self.pipes.iter_mut().zip([&mut up, &mut down]) {
+                packets.drain(..).for_each(|packet| pipe.push(now, packet));
+                packets.extend(std::iter::from_fn(|| pipe.pop(now)));
+            }
             if up.is_empty() && down.is_empty() {
                 break;
             }
@@ -109,7 +123,12 @@ impl World {
                 return found;
             }
             assert!(begin.elapsed() < PATIENCE, "waited too long for {what}");
-            let due = [self.program.poll_timeout(), self.gateway.poll_timeout()]
+            let hosts = [self.program.poll_timeout(), self.gateway.poll_timeout()];
+            let due = self
+                .pipes
+                .iter()
+                .map(Pipe::poll_timeout)
+                .chain(hosts)
                 .into_iter()
                 .flatten()
                 .min();
