@@ -1,6 +1,7 @@
 //! What a run is made from: everything that a command line or a library user may choose.
 
 use sockeye::gateway::GatewayConfig;
+use sockeye_core::netem::Netem;
 use sockeye_core::settings::Settings;
 use std::ffi::OsString;
 use std::io::Write;
@@ -15,6 +16,10 @@ pub struct RunConfig {
     pub argv: Vec<OsString>,
     /// All chance of the run follows from this: the program's host, and Netem. The gateway has a seed of its own.
     pub seed: u64,
+    /// What the link does to packets from the program.
+    pub up: Netem,
+    /// What the link does to packets to the program.
+    pub down: Netem,
     /// Which conversations Netem impairs; empty: all.
     pub only: Vec<Target>,
     /// The far end of the link: what it relays, publishes, and answers.
@@ -46,6 +51,8 @@ impl RunConfig {
         Self {
             argv,
             seed: 0,
+            up: Netem::NONE,
+            down: Netem::NONE,
             only: Vec::new(),
             gateway: GatewayConfig::default(),
             settings: Settings::default(),
@@ -61,6 +68,8 @@ impl std::fmt::Debug for RunConfig {
         f.debug_struct("RunConfig")
             .field("argv", &self.argv)
             .field("seed", &self.seed)
+            .field("up", &self.up)
+            .field("down", &self.down)
             .field("only", &self.only)
             .field("gateway", &self.gateway)
             .field("pcap", &self.pcap.is_some())

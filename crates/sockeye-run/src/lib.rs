@@ -10,12 +10,14 @@
 mod address;
 mod call;
 mod calls;
+mod capture;
 mod config;
 mod datagram;
 mod filter;
 mod held;
 mod identity;
 mod launch;
+mod link;
 mod names;
 mod network;
 mod options;

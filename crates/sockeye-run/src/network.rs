@@ -3,6 +3,7 @@
 //! [`Network::turn`] carries packets between them until nothing moves. It owns no clock: `now` is handed in.
 
 use crate::config::RunConfig;
+use crate::link::{Link, Way};
 use sockeye::addresses;
 use sockeye::gateway::Gateway;
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Loopback, Medium, Route};
@@ -10,6 +11,7 @@ use sockeye_core::{Host, HostConfig, Instant, Packet};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 /// Packets taken from one place at a time.
 const BATCH: usize = 256;
@@ -19,14 +21,20 @@ const BATCH: usize = 256;
 pub(crate) struct Network {
     pub(crate) host: Host,
     pub(crate) gateway: Gateway,
+    pub(crate) link: Link,
     eth0: InterfaceId,
     mtu: u32,
     out: VecDeque<Packet>,
     batch: Vec<Packet>,
+    /// When the gateway was last told what the link does.
+    reported: Instant,
 }
 
+/// How often the gateway is told.
+const REPORT: Duration = Duration::from_millis(50);
+
 impl Network {
-    pub(crate) fn new(config: &RunConfig) -> io::Result<Self> {
+    pub(crate) fn new(config: &mut RunConfig) -> io::Result<Self> {
         let mut settings = config.settings.clone();
         settings.route_localnet = true;
         let mut host = Host::new(HostConfig {
@@ -64,13 +72,16 @@ impl Network {
         if gateway.host_loopback {
             host.set_loopback_fallback(Some(eth0));
         }
+        let (mtu, gateway) = (gateway.mtu, Gateway::new(gateway.clone())?);
         Ok(Self {
             host,
-            gateway: Gateway::new(gateway.clone())?,
+            gateway,
+            link: Link::new(config),
             eth0,
-            mtu: gateway.mtu,
+            mtu,
             out: VecDeque::new(),
             batch: Vec::new(),
+            reported: Instant::ZERO,
         })
     }
 
@@ -81,6 +92,10 @@ impl Network {
 
     /// Carries packets until nothing moves any more, or for long enough that others should have a turn. True when something moved.
     pub(crate) fn turn(&mut self, now: Instant) -> bool {
+        if now.since(self.reported) >= REPORT {
+            self.reported = now;
+            self.gateway.set_link_report(self.link.report());
+        }
         let mut moved = false;
         for _ in 0..64 {
             let step = self.step(now);
@@ -94,31 +109,61 @@ impl Network {
 
     fn step(&mut self, now: Instant) -> bool {
         let mut moved = false;
-        self.host.poll_transmit(now, self.eth0, &mut self.out, BATCH);
-        if !self.out.is_empty() {
-            moved = true;
-            self.batch.extend(self.out.drain(..));
-            self.gateway.receive(now, &mut self.batch);
-        }
-        self.host
-            .poll_transmit(now, InterfaceId::LOOPBACK, &mut self.out, BATCH);
-        if !self.out.is_empty() {
-            moved = true;
-            self.batch.extend(self.out.drain(..));
-            self.host.receive(now, InterfaceId::LOOPBACK, &mut self.batch);
-        }
-        self.gateway.poll_transmit(now, &mut self.out, BATCH);
-        if !self.out.is_empty() {
-            moved = true;
-            self.batch.extend(self.out.drain(..));
-            self.host.receive(now, self.eth0, &mut self.batch);
+        for way in [Way::Up, Way::Loop, Way::Down] {
+            match way {
+                Way::Up => self.host.poll_transmit(now, self.eth0, &mut self.out, BATCH),
+                Way::Loop => self
+                    .host
+                    .poll_transmit(now, InterfaceId::LOOPBACK, &mut self.out, BATCH),
+                Way::Down => self.gateway.poll_transmit(now, &mut self.out, BATCH),
+            }
+            while let Some(packet) = self.out.pop_front() {
+                moved = true;
+                if let Some(answer) = self.link.push(now, way, packet, &self.gateway) {
+                    self.batch.push(answer);
+                }
+            }
+            // What the link says to senders goes to where they are.
+            self.hand_over(
+                now,
+                if way == Way::Down {
+                    Way::Up
+                } else if way == Way::Up {
+                    Way::Down
+                } else {
+                    Way::Loop
+                },
+            );
+            while self.batch.len() < BATCH
+                && let Some(packet) = self.link.pop(now, way)
+            {
+                self.batch.push(packet);
+            }
+            moved |= !self.batch.is_empty();
+            self.hand_over(now, way);
         }
         moved
     }
 
+    /// Gives the batch to whom packets of this way go.
+    fn hand_over(&mut self, now: Instant, way: Way) {
+        if self.batch.is_empty() {
+            return;
+        }
+        match way {
+            Way::Up => self.gateway.receive(now, &mut self.batch),
+            Way::Down => self.host.receive(now, self.eth0, &mut self.batch),
+            Way::Loop => self.host.receive(now, InterfaceId::LOOPBACK, &mut self.batch),
+        }
+    }
+
     /// When to call [`Network::handle_timeout`] next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let timeouts = [self.host.poll_timeout(), self.gateway.poll_timeout()];
+        let timeouts = [
+            self.host.poll_timeout(),
+            self.gateway.poll_timeout(),
+            self.link.poll_timeout(),
+        ];
         timeouts.into_iter().flatten().min()
     }
 

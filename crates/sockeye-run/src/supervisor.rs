@@ -5,6 +5,7 @@
 //! nothing moves, and only then waits.
 
 use crate::call::{Answer, Answered, Call};
+use crate::capture::Capture;
 use crate::config::RunConfig;
 use crate::datagram::Charges;
 use crate::held::Held;
@@ -77,10 +78,10 @@ impl Run {
     /// # Errors
     /// With the text to show and the exit status to give: the program is not there or not a program, the kernel misses something, a port
     /// cannot be published.
-    pub fn spawn(config: RunConfig) -> Result<Self, SpawnError> {
+    pub fn spawn(mut config: RunConfig) -> Result<Self, SpawnError> {
         probe()?;
         warn_inherited();
-        let network = Network::new(&config).map_err(|error| SpawnError::Failed(error.to_string()))?;
+        let network = Network::new(&mut config).map_err(|error| SpawnError::Failed(error.to_string()))?;
         let setup = |error: rustix::io::Errno| SpawnError::failed("cannot watch descriptors", error);
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(setup)?;
         let launched = launch::launch(&config.argv)?;
@@ -346,20 +347,26 @@ impl Supervisor {
         ids.all(|sock| sock.end.is_none()) && host.tcp_ids().all(|id| sent(host.tcp_state(id)))
     }
 
-    fn outcome(self) -> Outcome {
+    fn outcome(mut self) -> Outcome {
+        let tcp: Vec<_> = self.network.host.tcp_ids().collect();
+        for id in tcp {
+            self.note_rtt(id);
+        }
+        let capture = self.network.link.capture.as_mut();
+        let pcap_error = capture.and_then(Capture::finish);
         let gateway = &self.network.gateway;
         Outcome {
             status: self.status.unwrap_or(125),
             seed: self.seed,
             duration: self.epoch.elapsed(),
             sockets: self.counters,
-            link: sockeye::gateway::LinkReport::default(),
+            link: self.network.link.report(),
             host: self.network.host.counters().clone(),
             gateway_host: gateway.host().counters().clone(),
             gateway: *gateway.counters(),
             flows: gateway.flows(),
             rtt: self.rtt,
-            pcap_error: None,
+            pcap_error,
         }
     }
 }

@@ -62,7 +62,10 @@ fn a_clean_link_is_captured_whole() {
     );
     assert_eq!(count(&file, "tcp.flags.syn == 1 && tcp.flags.ack == 0"), 1);
     assert!(count(&file, "dns") >= 2, "the name was asked for");
-    assert_eq!(footer.number("/retransmissions/program") + footer.number("/retransmissions/gateway"), 0);
+    assert_eq!(
+        footer.number("/retransmissions/program") + footer.number("/retransmissions/gateway"),
+        0
+    );
 }
 
 #[test]

@@ -305,7 +305,11 @@ fn whoever_fills_the_send_buffer_is_told_of_room() {
     while wire.hosts[0].poll_event().is_some() {}
     let room = wire.hosts[0].tcp_readiness(client).writable;
     let mut data = Bytes::from(vec![0; room]);
-    assert_eq!(wire.hosts[0].tcp_write(wire.now, client, &mut data), Ok(room), "all of it, and not a byte refused");
+    assert_eq!(
+        wire.hosts[0].tcp_write(wire.now, client, &mut data),
+        Ok(room),
+        "all of it, and not a byte refused"
+    );
     let mut told = false;
     wire.until(|hosts, now| {
         read_all(&mut hosts[1], now, server, &mut Vec::new());

@@ -1,0 +1,91 @@
+//! A capture of the link while it is in use: pcapng, as the program's host sees it. A capture that cannot be written ends, the run goes on.
+
+use sockeye_core::host::Medium;
+use sockeye_core::pcap::{Direction, Interface, Writer};
+use sockeye_core::{Instant, Packet};
+use std::fmt;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Bytes collected before they are written out.
+const BLOCK: usize = 64 << 10;
+
+/// An open capture.
+pub(crate) struct Capture {
+    out: Option<Box<dyn Write + Send>>,
+    writer: Writer,
+    pub(crate) eth0: Interface,
+    pub(crate) lo: Interface,
+    pending: Vec<u8>,
+    error: Option<String>,
+}
+
+impl Capture {
+    /// Begins a capture on `out`; the clock that packets carry stands at zero now.
+    pub(crate) fn new(out: Box<dyn Write + Send>) -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut pending = Vec::new();
+        let mut writer = Writer::new(epoch.as_nanos() as u64, &mut pending);
+        let eth0 = writer.interface("eth0", Medium::Ip, &mut pending);
+        let lo = writer.interface("lo", Medium::Ip, &mut pending);
+        Self {
+            out: Some(out),
+            writer,
+            eth0,
+            lo,
+            pending,
+            error: None,
+        }
+    }
+
+    /// Adds a packet.
+    pub(crate) fn packet(
+        &mut self,
+        at: Instant,
+        interface: Interface,
+        direction: Direction,
+        packet: &Packet,
+        comment: Option<&str>,
+    ) {
+        if self.out.is_some() {
+            self.writer
+                .packet(at, interface, direction, packet, comment, &mut self.pending);
+            if self.pending.len() >= BLOCK {
+                self.flush();
+            }
+        }
+    }
+
+    /// Writes out what was collected, so that others can follow.
+    pub(crate) fn flush(&mut self) {
+        let Some(out) = &mut self.out else { return };
+        if self.pending.is_empty() {
+            return;
+        }
+        let written = out.write_all(&self.pending).and_then(|()| out.flush());
+        self.pending.clear();
+        if let Err(error) = written {
+            self.fail(&error);
+        }
+    }
+
+    /// Ends the capture. What kept it from being complete, if anything did.
+    pub(crate) fn finish(&mut self) -> Option<String> {
+        self.flush();
+        self.out = None;
+        self.error.clone()
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        self.out = None;
+        self.error = Some(error.to_string());
+    }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
