@@ -355,7 +355,11 @@ impl Host {
                 if !tcb.quotes_flight(seq) {
                     return Err(DropReason::StrayIcmp);
                 }
-                tcb.on_path_mtu(mtu);
+                // Remembered for all that goes there, within the floors.
+                self.ip.lower_path_mtu(now, error.remote, mtu);
+                if let Some(mtu) = self.ip.path_mtu(error.remote) {
+                    tcb.on_path_mtu(mtu);
+                }
                 self.settle_connection(now, index);
                 return Ok(());
             }

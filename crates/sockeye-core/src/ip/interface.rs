@@ -1,6 +1,6 @@
 //! One interface: its addresses, and the packets that wait to leave by it.
 
-use super::route::{broadcast, contains};
+use super::route::broadcast;
 use crate::counters::{Counters, DropReason};
 use crate::gso;
 use crate::host::{InterfaceConfig, Medium};
@@ -98,13 +98,6 @@ impl Interface {
             }
         };
         always || self.groups.iter().any(|(joined, _)| *joined == group)
-    }
-
-    /// True when `address` is on this link.
-    pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
-        self.addresses
-            .iter()
-            .any(|(own, prefix)| contains(*own, *prefix, address))
     }
 
     /// Queues a packet whose headers are complete, split into wire packets unless the link takes super-segments.

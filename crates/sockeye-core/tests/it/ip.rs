@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sockeye_core::error::SocketError;
 use sockeye_core::netem::Netem;
-use sockeye_core::sim::{HostId, LinkConfig, LinkId, LinkMedium, Sim};
+use sockeye_core::sim::{Flows, HostId, LinkConfig, LinkId, LinkMedium, Part, Plan, Sim};
 use sockeye_core::socket::{BindOptions, Outgoing, RawId, Received, UdpId, UdpOptions};
 use sockeye_core::time::{MS, SECOND};
 use std::net::{IpAddr, SocketAddr};
@@ -211,6 +211,35 @@ fn too_big_is_learnt_and_kept_to() {
             refused,
             Err(sockeye_core::error::SendError::MessageTooLong),
             "v6 {v6} {medium:?}"
+        );
+    }
+}
+
+/// RFC 1191 §3, RFC 8201 §4: one connection learns, the next one knows.
+#[test]
+fn connections_learn_what_the_path_carries() {
+    for (v6, medium) in WAYS {
+        let (mut sim, a, b, link) = pair(8, "mtu 1300 delay 5ms", medium);
+        let there = sim.address(b, link, v6);
+        let mut too_big = [0; 2];
+        for (reports, port) in too_big.iter_mut().zip(80..) {
+            let mut flows = Flows::new();
+            let plan = Plan {
+                client: a,
+                server: b,
+                to: SocketAddr::new(there, port),
+                up: Part::sends(200_000),
+                down: Part::sends(0),
+            };
+            flows.start(&mut sim, plan);
+            flows
+                .run(&mut sim, 20 * SECOND)
+                .unwrap_or_else(|stuck| panic!("v6 {v6} {medium:?}: {stuck}"));
+            *reports = sim.netem(link).0.too_big;
+        }
+        assert!(
+            too_big[0] > 0 && too_big[1] == too_big[0],
+            "{too_big:?}, v6 {v6} {medium:?}"
         );
     }
 }
