@@ -23,6 +23,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000);
     let config = RunConfig {
         seed,
+        up: link.up.clone(),
+        down: link.down.clone(),
         only: args.link.to.clone(),
         gateway: gateway(args, &link, seed),
         pcap: args.capture.pcap.as_deref().map(open_capture).transpose()?,
