@@ -267,9 +267,13 @@ fn lengths() {
     for (to, len, dont_fragment, want) in [
         ("10.0.0.2:7", 1_472, true, Ok(())),
         ("10.0.0.2:7", 1_473, true, Err(SendError::MessageTooLong)),
+        ("10.0.0.2:7", 1_473, false, Ok(())),
+        ("10.0.0.2:7", 65_507, false, Ok(())),
         ("10.0.0.2:7", 65_508, false, Err(SendError::MessageTooLong)),
         ("[fd00::2]:7", 1_452, true, Ok(())),
         ("[fd00::2]:7", 1_453, true, Err(SendError::MessageTooLong)),
+        ("[fd00::2]:7", 1_453, false, Ok(())),
+        ("[fd00::2]:7", 65_527, false, Ok(())),
         ("[fd00::2]:7", 65_528, false, Err(SendError::MessageTooLong)),
     ] {
         let mut pair = Pair::new();
