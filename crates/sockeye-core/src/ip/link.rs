@@ -2,10 +2,10 @@
 //! discovery (RFC 4861 §7.2). What the answers mean is `neighbor`'s to decide; bare IP links need none of this.
 
 use super::neighbor::{Advert, Neighbor, Solicit, Unparked};
-use super::{Datagram, Delivery, Header, IcmpError, Ip, address, shape};
+use super::{Datagram, Delivery, Header, IcmpError, Ip, Path, address, shape};
 use crate::counters::{Counters, DropReason};
 use crate::host::{InterfaceId, Medium};
-use crate::packet::{Csum, Packet};
+use crate::packet::{Csum, Gso, Packet};
 use crate::socket::Unreachable;
 use crate::time::Instant;
 use crate::wire::ethernet::{self, Mac};
@@ -234,9 +234,46 @@ impl Ip {
 
     /// What waited for a neighbour goes out, in the order it came.
     fn release(&mut self, now: Instant, neighbor: Neighbor, freed: Unparked, counters: &mut Counters) {
+        let Neighbor { interface, address } = neighbor;
         for packet in freed {
-            self.output_frame(now, neighbor.interface, neighbor.address, packet, counters);
+            match self.unfragmented(&packet, neighbor) {
+                Some((path, header)) => self.output_long(now, &path, &header, packet, counters),
+                None => self.output_frame(now, interface, address, packet, counters),
+            }
         }
+    }
+
+    /// True unless packets by this path would have to wait for a neighbour.
+    pub(super) fn is_resolved(&self, path: &Path) -> bool {
+        let (interface, address) = (path.interface, path.next_hop);
+        self.mac(interface).is_none()
+            || address::is_link_wide(address)
+            || self.is_broadcast(address)
+            || self.neighbors.knows(Neighbor { interface, address })
+    }
+
+    /// Path and header of a packet that waited for its neighbour before it was fragmented.
+    fn unfragmented(&self, packet: &Packet, neighbor: Neighbor) -> Option<(Path, Header)> {
+        let Neighbor { interface, address } = neighbor;
+        let layout = Layout::find(packet.head.as_slice(), 0).filter(|_| packet.meta.gso == Gso::None)?;
+        let (src, dst) = layout.addresses(packet.head.as_slice());
+        let mtu = self.interface(interface)?.mtu;
+        let mtu = self.path_mtu(dst).map_or(mtu, |path| path.min(mtu));
+        let path = Path {
+            interface,
+            next_hop: address,
+            src,
+            mtu,
+        };
+        let header = Header {
+            src,
+            dst,
+            protocol: layout.protocol,
+            ttl: 0,
+            tos: 0,
+            dont_fragment: false,
+        };
+        (packet.total_len() > mtu as usize).then_some((path, header))
     }
 
     fn send_solicits(&mut self, now: Instant, counters: &mut Counters) {

@@ -126,6 +126,13 @@ impl Neighbors {
         Some(mac)
     }
 
+    /// True when [`Self::lookup`] would give an address.
+    pub(crate) fn knows(&self, neighbor: Neighbor) -> bool {
+        self.entries
+            .get(&neighbor)
+            .is_some_and(|entry| entry.state.mac().is_some())
+    }
+
     /// Keeps a packet until the neighbour answers, and asks if nobody did yet. Returns the packet that has to make room, if any.
     pub(crate) fn park(&mut self, now: Instant, neighbor: Neighbor, packet: Packet) -> Option<Packet> {
         if !self.entries.contains_key(&neighbor) {

@@ -49,9 +49,20 @@ impl Ip {
     }
 
     /// Sends a packet that may be longer than the path carries: in fragments, if that is allowed.
-    fn output_long(&mut self, now: Instant, path: &Path, header: &Header, packet: Packet, counters: &mut Counters) {
+    pub(super) fn output_long(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        header: &Header,
+        packet: Packet,
+        counters: &mut Counters,
+    ) {
         let mtu = path.mtu as usize;
         if packet.total_len() <= mtu {
+            return self.send(now, path, packet, counters);
+        }
+        // One that has to wait for its neighbour waits whole: there is room for a few packets, not for all fragments of one.
+        if !header.dont_fragment && !self.is_resolved(path) {
             return self.send(now, path, packet, counters);
         }
         let id = self.identification.next_wide(header);

@@ -250,6 +250,11 @@ fn a_neighbour_that_does_not_answer_is_given_up() {
         let (mut sim, a, _, _) = pair(6, "", LinkMedium::Ethernet);
         let nobody: IpAddr = if v6 { "fd00::9".parse() } else { "10.0.0.9".parse() }.expect("an address");
         let id = udp(&mut sim, a, any(v6));
+        let recverr = UdpOptions {
+            recverr: true,
+            ..UdpOptions::default()
+        };
+        sim.on(a, |host, _| host.udp_set_options(id, recverr));
         sim.on(a, |host, _| host.udp_connect(id, Some(SocketAddr::new(nobody, 9))))
             .expect("a route exists");
         for _ in 0..10 {
