@@ -227,7 +227,7 @@ fn a_bad_link_changes_nothing_but_the_time() {
     };
     for at in ["127.0.0.1:0", "[::1]:0"] {
         let mut world = World::over(GatewayConfig::default(), &netem);
-        let data = numbered(4 << 20);
+        let data = numbered(1 << 20);
         let (address, served) = server(at, |mut stream| {
             let mut all = Vec::new();
             stream.read_to_end(&mut all).unwrap();

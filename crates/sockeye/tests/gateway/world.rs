@@ -124,14 +124,8 @@ impl World {
             }
             assert!(begin.elapsed() < PATIENCE, "waited too long for {what}");
             let hosts = [self.program.poll_timeout(), self.gateway.poll_timeout()];
-            let due = self
-                .pipes
-                .iter()
-                .map(Pipe::poll_timeout)
-                .chain(hosts)
-                .into_iter()
-                .flatten()
-                .min();
+            let pipes = self.pipes.each_ref().map(Pipe::poll_timeout);
+            let due = hosts.into_iter().chain(pipes).flatten().min();
             // Threads of the test act without telling: look again soon.
             let wait = due
                 .map_or(Duration::from_millis(5), |at| at.since(self.now()))
