@@ -177,7 +177,7 @@ struct Case {
 fn build(seed: u64) -> Case {
     let mut dice = Dice(Keys::new(seed, "transfers").stream("plan"));
     let v6 = dice.chance(0.4);
-    let config = LinkConfig {
+    let mut config = LinkConfig {
         there: netem(&mut dice, v6),
         back: netem(&mut dice, v6),
         medium: if dice.chance(0.15) {
@@ -188,6 +188,12 @@ fn build(seed: u64) -> Case {
         mtu: dice.one(&[1500, 1500, 1500, 1280, 9000, 65_535]),
         gso: dice.chance(0.7),
     };
+    if config.medium == LinkMedium::Ethernet {
+        // An outage while the neighbour is asked for ends attempts to connect after three seconds, as it should.
+        for netem in [&mut config.there, &mut config.back] {
+            netem.blackhole.retain(|window| window.start > 5 * SECOND);
+        }
+    }
     let mut sim = Sim::new(seed);
     let hosts = ["a", "b"].map(|name| {
         let settings = settings(&mut dice);
