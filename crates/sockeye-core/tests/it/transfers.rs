@@ -9,7 +9,7 @@ use sockeye_core::counters::Counters;
 use sockeye_core::keys::{Keys, below, unit};
 use sockeye_core::netem::{Distribution, Loss, Netem, Window};
 use sockeye_core::settings::{CongestionControl, Settings};
-use sockeye_core::sim::{Ending, Flows, HostId, LinkConfig, LinkId, LinkMedium, Pace, Part, Plan, Sim};
+use sockeye_core::sim::{Ending, Flow, Flows, HostId, LinkConfig, LinkId, LinkMedium, Pace, Part, Plan, Sim};
 use sockeye_core::socket::TcpOptions;
 use sockeye_core::time::{Duration, MS, SECOND};
 use std::net::SocketAddr;
@@ -248,6 +248,9 @@ pub(crate) fn case(seed: u64) -> Result<Run, String> {
     if file.is_some() {
         sim.capture(link);
     }
+    if env("SOCKEYE_SEED").is_some() {
+        println!("{config:?}\n{plans:#?}");
+    }
     let mut flows = Flows::new();
     for plan in plans.clone() {
         flows.start(&mut sim, plan);
@@ -276,7 +279,7 @@ pub(crate) fn case(seed: u64) -> Result<Run, String> {
             ));
         }
     }
-    let outcomes = flows.iter().flat_map(|flow| flow.outcomes());
+    let outcomes = flows.iter().flat_map(Flow::outcomes);
     let total = |count: fn(&Counters) -> u64| [a, b].map(|id| count(sim.look(id).counters())).iter().sum();
     Ok(Run {
         digest: sim.digest(),
