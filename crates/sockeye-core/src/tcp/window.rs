@@ -40,12 +40,17 @@ impl Tune {
 impl Tcb {
     /// Receive buffer not in use.
     fn free_receive(&self) -> u32 {
+        self.room_to_receive().max(0) as u32
+    }
+
+    /// Receive buffer not in use; negative while more is held than the limit, which rounding and a smaller limit can bring about.
+    fn room_to_receive(&self) -> i64 {
         let held = self.readable() + self.flow.as_ref().map_or(0, |flow| flow.assembler.held());
         let limit = self
             .opt()
             .window_clamp
             .map_or(self.rcv_limit, |clamp| clamp.min(self.rcv_limit));
-        limit.saturating_sub(held as u32)
+        i64::from(limit) - held as i64
     }
 
     /// The smallest step by which the edge moves. RFC 9293 §3.8.6.2.2.
@@ -67,7 +72,7 @@ impl Tcb {
         // The field counts granules. Round up, so that the edge stays where it was promised, unless that would outgrow the buffer for good.
         let granule = 1_u32 << self.rcv_wscale;
         let up = promised.div_ceil(granule);
-        let granules = if up * granule <= free + granule {
+        let granules = if i64::from(up) * i64::from(granule) <= self.room_to_receive() + i64::from(granule) {
             up
         } else {
             promised / granule

@@ -9,5 +9,6 @@ mod fuzz;
 mod goodput;
 mod ip;
 mod support;
+mod tcp;
 mod tidy;
 mod transfers;
