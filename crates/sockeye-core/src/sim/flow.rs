@@ -26,6 +26,8 @@ pub struct Plan {
     pub up: Part,
     /// What the server does.
     pub down: Part,
+    /// A failure to connect that the network is bad enough for.
+    pub excused: Option<SocketError>,
 }
 
 /// One side's part in a plan.
@@ -180,7 +182,9 @@ impl Flow {
     }
 
     fn is_rude(&self) -> bool {
-        self.plan.up.is_rude() || self.plan.down.is_rude()
+        let client = self.sides[0].outcome;
+        let excused = client.error.is_some() && client.error == self.plan.excused && client.sent == 0;
+        excused || self.plan.up.is_rude() || self.plan.down.is_rude()
     }
 
     /// What is not as it has to be, now that both sides are closed.
@@ -567,6 +571,7 @@ impl Sim {
                 to,
                 up,
                 down,
+                excused: None,
             },
         );
         flows.run(self, Duration::from_secs(7_200))?;

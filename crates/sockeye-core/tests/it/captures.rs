@@ -56,6 +56,7 @@ fn tshark_reads_what_was_captured() {
                 to,
                 up,
                 down,
+                excused: None,
             },
         );
         flows

@@ -230,6 +230,7 @@ fn connections_learn_what_the_path_carries() {
                 to: SocketAddr::new(there, port),
                 up: Part::sends(200_000),
                 down: Part::sends(0),
+                excused: None,
             };
             flows.start(&mut sim, plan);
             flows
