@@ -196,6 +196,28 @@ impl Supervisor {
         }
     }
 
+    /// Takes in closes that came before the call at hand: a port may be free by now.
+    pub(crate) fn catch_up(&mut self) {
+        let mut events = Vec::with_capacity(256);
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&now)).is_err() {
+            return;
+        }
+        for event in &events {
+            let (flags, data) = (event.flags, event.data);
+            let word = data.u64();
+            if word & SPECIAL != 0 {
+                continue; // These are told again.
+            }
+            let id = SockId::unpack(word);
+            if flags.contains(EventFlags::HUP) {
+                self.look_at(id);
+            } else {
+                self.wake(id);
+            }
+        }
+    }
+
     /// Has a socket looked at, soon.
     pub(crate) fn wake(&mut self, id: SockId) {
         if let Some(sock) = self.socks.get_mut(id)

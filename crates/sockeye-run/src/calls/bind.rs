@@ -6,6 +6,7 @@ use crate::socket::{DatagramId, Kind, SockId, State};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use sockeye::gateway::{Protocol, Publish};
+use sockeye_core::error::BindError;
 use sockeye_core::socket::{Binding, SocketId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -33,7 +34,13 @@ impl Supervisor {
                 if matches!(datagram.id, DatagramId::Udp(_)) {
                     return Err(Errno::INVAL);
                 }
-                self.open_datagram(id, local)?;
+                match self.open_datagram(id, local) {
+                    Err(Errno::ADDRINUSE) => {
+                        self.catch_up();
+                        self.open_datagram(id, local)?;
+                    }
+                    other => other?,
+                }
                 if local.port() != 0 {
                     self.publish_udp(id);
                 }
@@ -45,7 +52,11 @@ impl Supervisor {
     /// Takes a local address for a TCP socket.
     pub(super) fn tcp_bind(&mut self, id: SockId, local: SocketAddr) -> Result<Binding, Errno> {
         let options = self.socks.get(id).ok_or(Errno::BADF)?.options.bind_options();
-        let bound = self.network.host.tcp_bind(local, options);
+        let mut bound = self.network.host.tcp_bind(local, options);
+        if matches!(bound, Err(BindError::AddressInUse)) {
+            self.catch_up();
+            bound = self.network.host.tcp_bind(local, options);
+        }
         bound.map_err(|error| core_errno(error.errno()))
     }
 

@@ -1,5 +1,6 @@
 //! `setsockopt` and `getsockopt`.
 
+use crate::address::Family;
 use crate::call::{Answer, Answered, Call, OK};
 use crate::options::table::{self, DATAGRAM, STREAM};
 use crate::options::{info, number};
@@ -46,9 +47,13 @@ impl Supervisor {
                 let join = name == libc::IPV6_ADD_MEMBERSHIP;
                 return self.multicast(id, Ipv6Addr::from(group).into(), join);
             }
+            (libc::IPPROTO_IP, libc::IP_MULTICAST_TTL) if sock.stream().is_some() => return Err(Errno::INVAL),
             _ => {
                 let who = if sock.stream().is_some() { STREAM } else { DATAGRAM };
                 let Some(spec) = table::find(level, name, who) else {
+                    if !table::has_level(level, who) {
+                        return Err(Errno::NOPROTOOPT);
+                    }
                     let what = format!("socket option {} {name}", table::level_name(level));
                     return self.refuse(call, &what, Errno::NOPROTOOPT);
                 };
@@ -101,6 +106,15 @@ impl Supervisor {
             return Ok(Answer::Continue);
         }
         let Some(mut value) = self.option_value(id, level, name, app)? else {
+            let sock = self.socks.get(id).ok_or(Errno::BADF)?;
+            let who = if sock.stream().is_some() { STREAM } else { DATAGRAM };
+            if !table::has_level(level, who) {
+                return Err(if sock.family == Family::V4 {
+                    Errno::OPNOTSUPP
+                } else {
+                    Errno::NOPROTOOPT
+                });
+            }
             let what = format!("socket option {} {name}", table::level_name(level));
             return self.refuse(call, &what, Errno::NOPROTOOPT);
         };

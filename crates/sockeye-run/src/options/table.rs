@@ -178,6 +178,11 @@ pub(crate) fn find(level: i32, name: i32, who: u8) -> Option<&'static Spec> {
         .find(|spec| spec.level == level && spec.name == name && spec.who & who != 0)
 }
 
+/// True when sockets of kind `who` have options of this level.
+pub(crate) fn has_level(level: i32, who: u8) -> bool {
+    SPECS.iter().any(|spec| spec.level == level && spec.who & who != 0)
+}
+
 /// What people call a level.
 pub(crate) fn level_name(level: i32) -> &'static str {
     match level {
