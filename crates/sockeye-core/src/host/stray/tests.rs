@@ -109,6 +109,40 @@ fn a_refused_stray_is_an_error_at_its_sender() {
     }
 }
 
+/// As on Linux 6.18 with a router of a smaller MTU on the way: the error is told once, and from then on datagrams go in fragments.
+#[test]
+fn a_datagram_too_big_for_the_path_is_fragmented_the_next_time() {
+    for (any, to) in [("0.0.0.0:4000", "192.0.2.7:53"), ("[::]:4000", "[2001:db8::7]:53")] {
+        let mut pair = gateway();
+        let client = pair.a.udp_bind(at(any), Default::default()).unwrap();
+        pair.a.udp_connect(client, Some(at(to))).unwrap();
+        let mut told = Vec::new();
+        for round in 0..3 {
+            told.push(pair.a.udp_send(pair.now, client, datagram("", &[7; 1_400])));
+            pair.settle();
+            while let Some(stray) = pair.b.poll_stray() {
+                let Stray::Datagram {
+                    local, remote, data, ..
+                } = stray
+                else {
+                    panic!("{stray:?}");
+                };
+                assert_eq!(data.len(), 1_400);
+                if round == 0 {
+                    let len = data.len();
+                    let what = Refused::Datagram { local, remote, len };
+                    pair.b.refuse(pair.now, what, Unreachable::TooBig(1_280));
+                    pair.settle();
+                } else {
+                    let largest = pair.seen.iter().rev().take(2).map(crate::Packet::total_len).max();
+                    assert!(largest.unwrap() <= 1_280, "{to}");
+                }
+            }
+        }
+        assert_eq!(told, [Ok(()), Err(SendError::MessageTooLong), Ok(())], "{to}");
+    }
+}
+
 #[test]
 fn echo_requests_for_anyone() {
     for (any, to, ask) in [("0.0.0.0:0", "192.0.2.7:0", 8), ("[::]:0", "[2001:db8::7]:0", 128)] {
