@@ -3,6 +3,8 @@
 use sockeye_core::host::Medium;
 use sockeye_core::pcap::{Direction, Interface, Writer};
 use sockeye_core::{Instant, Packet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,8 +18,19 @@ pub(crate) struct Capture {
     writer: Writer,
     pub(crate) eth0: Interface,
     pub(crate) lo: Interface,
+    /// Packets that were lost, by the time at which they would have arrived.
+    later: BTreeMap<(Instant, u64), Later>,
+    serial: u64,
     pending: Vec<u8>,
     error: Option<String>,
+}
+
+#[derive(Debug)]
+struct Later {
+    interface: Interface,
+    direction: Direction,
+    packet: Packet,
+    comment: Option<Cow<'static, str>>,
 }
 
 impl Capture {
@@ -33,6 +46,8 @@ impl Capture {
             writer,
             eth0,
             lo,
+            later: BTreeMap::new(),
+            serial: 0,
             pending,
             error: None,
         }
@@ -40,6 +55,53 @@ impl Capture {
 
     /// Adds a packet.
     pub(crate) fn packet(
+        &mut self,
+        at: Instant,
+        interface: Interface,
+        direction: Direction,
+        packet: &Packet,
+        comment: Option<&str>,
+    ) {
+        self.catch_up(at);
+        self.write(at, interface, direction, packet, comment);
+    }
+
+    /// Adds a packet that will have its place at `at`, among those captured until then: lost ones, where they would have arrived.
+    pub(crate) fn later(
+        &mut self,
+        at: Instant,
+        interface: Interface,
+        direction: Direction,
+        packet: Packet,
+        comment: Option<Cow<'static, str>>,
+    ) {
+        self.serial += 1;
+        let later = Later {
+            interface,
+            direction,
+            packet,
+            comment,
+        };
+        self.later.insert((at, self.serial), later);
+    }
+
+    /// Writes what has its place before `now`.
+    fn catch_up(&mut self, now: Instant) {
+        while let Some(first) = self.later.first_entry()
+            && first.key().0 <= now
+        {
+            let ((at, _), later) = first.remove_entry();
+            let Later {
+                interface,
+                direction,
+                packet,
+                comment,
+            } = later;
+            self.write(at, interface, direction, &packet, comment.as_deref());
+        }
+    }
+
+    fn write(
         &mut self,
         at: Instant,
         interface: Interface,
@@ -71,6 +133,7 @@ impl Capture {
 
     /// Ends the capture. What kept it from being complete, if anything did.
     pub(crate) fn finish(&mut self) -> Option<String> {
+        self.catch_up(Instant::from_nanos(u64::MAX));
         self.flush();
         self.out = None;
         self.error.clone()

@@ -6,7 +6,7 @@ use crate::capture::Capture;
 use crate::config::{RunConfig, Target};
 use sockeye::gateway::{Gateway, LinkCounters, LinkReport};
 use sockeye_core::keys::Keys;
-use sockeye_core::netem::{Netem, Pipe, too_big_answer};
+use sockeye_core::netem::{Fate, Netem, Pipe, too_big_answer};
 use sockeye_core::packet::Mark;
 use sockeye_core::pcap;
 use sockeye_core::{Instant, Packet};
@@ -107,6 +107,7 @@ impl Link {
             Way::Loop => &mut self.loop_down,
         };
         let pipe = if impaired { &mut lane.pipe } else { &mut lane.clear };
+        let would_arrive = pipe.would_arrive(now);
         match &mut self.capture {
             None => pipe.push(now, packet),
             Some(capture) => pipe.push_with(now, packet, &mut |packet, fate| {
@@ -115,10 +116,12 @@ impl Link {
                     Way::Down => (capture.eth0, pcap::Direction::In),
                     Way::Loop => (capture.lo, pcap::Direction::Out),
                 };
-                // What arrives is captured on arrival; what is damaged, as it was before.
-                let arrives = matches!(fate, sockeye_core::netem::Fate::Passed(mark) if !mark.has(Mark::CORRUPTED));
-                if way != Way::Down || !arrives {
-                    capture.packet(now, interface, direction, packet, fate.comment());
+                // What arrives is captured on arrival; what is damaged, as it was before; what is lost, when it would have arrived.
+                let arrives = matches!(fate, Fate::Passed(mark) if !mark.has(Mark::CORRUPTED));
+                if way != Way::Down {
+                    capture.packet(now, interface, direction, packet, fate.remarks(packet).as_deref());
+                } else if !arrives {
+                    capture.later(would_arrive, interface, direction, packet.clone(), fate.remarks(packet));
                 }
             }),
         }
@@ -136,8 +139,8 @@ impl Link {
         if let (Way::Down, Some(capture)) = (way, &mut self.capture)
             && !packet.meta.mark.has(Mark::CORRUPTED)
         {
-            let comment = sockeye_core::netem::Fate::Passed(packet.meta.mark).comment();
-            capture.packet(now, capture.eth0, pcap::Direction::In, &packet, comment);
+            let remarks = Fate::Passed(packet.meta.mark).remarks(&packet);
+            capture.packet(now, capture.eth0, pcap::Direction::In, &packet, remarks.as_deref());
         }
         Some(packet)
     }

@@ -101,6 +101,11 @@ impl DelayStage {
         }
     }
 
+    /// The delay without jitter.
+    pub(super) fn base(&self) -> Duration {
+        self.delay
+    }
+
     /// What becomes of a packet with this luck that leaves the queue at `left`.
     pub(super) fn depart(&mut self, left: Instant, luck: Luck) -> Departure {
         if luck.reorder && !self.keep_order {

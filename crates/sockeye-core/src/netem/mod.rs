@@ -21,8 +21,9 @@ pub use loss::Loss;
 pub use pipe::Pipe;
 pub use too_big::too_big_answer;
 
-use crate::packet::Mark;
+use crate::packet::{Mark, Packet};
 use crate::time::Duration;
+use std::borrow::Cow;
 
 /// What one direction of a link does to packets. Probabilities are fractions, 0 to 1. Written as text: see [`grammar`].
 #[derive(Clone, Debug, PartialEq)]
@@ -134,6 +135,15 @@ impl Fate {
             Self::Passed(mark) if mark.has(Mark::CORRUPTED) => Some("netem: corrupted on its way"),
             Self::Passed(mark) if mark.has(Mark::REORDERED) => Some("netem: reordered"),
             Self::Passed(_) => None,
+        }
+    }
+
+    /// All remarks on a packet that met this fate: also that its sender had sent it before.
+    pub fn remarks(self, packet: &Packet) -> Option<Cow<'static, str>> {
+        match (self.comment(), packet.meta.mark.has(Mark::RETRANSMISSION)) {
+            (comment, false) => comment.map(Cow::Borrowed),
+            (None, true) => Some(Cow::Borrowed("tcp: retransmission")),
+            (Some(comment), true) => Some(Cow::Owned(format!("{comment}; tcp: retransmission"))),
         }
     }
 

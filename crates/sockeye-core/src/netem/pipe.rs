@@ -131,6 +131,13 @@ impl Pipe {
             .min()
     }
 
+    /// When a packet that enters at `now` would arrive, chance left aside: where a lost one belongs among those that arrive.
+    pub fn would_arrive(&self, now: Instant) -> Instant {
+        let Some(stages) = &self.stages else { return now };
+        let left = stages.rate.as_ref().map_or(now, |rate| rate.free_at(now));
+        left + stages.delay.base()
+    }
+
     /// What the pipe did so far.
     pub fn counters(&self) -> &NetemCounters {
         &self.counters

@@ -27,6 +27,11 @@ impl RateStage {
         }
     }
 
+    /// When the transmitter will be done with all it has.
+    pub(super) fn free_at(&self, now: Instant) -> Instant {
+        self.busy_until.max(now)
+    }
+
     /// Queues a packet of `bytes` bytes and says when its last bit will have left; `None` when the queue is full.
     pub(super) fn send(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
         while self.leaving.front().is_some_and(|at| *at <= now) {
