@@ -13,7 +13,7 @@ use crate::time::Instant;
 use crate::wire::ipv6::Stop;
 use crate::wire::layout::{Layout, transport_len};
 use crate::wire::{ipv4, ipv6, protocol, tcp, udp};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 impl Ip {
     /// Takes one packet as it arrived on `interface`.
@@ -34,138 +34,130 @@ impl Ip {
                 None => return Ok(Delivery::Consumed),
             }
         }
-        packet.meta.l3 = 0;
-        if !pull(&mut packet, 1) {
-            return Err(DropReason::Truncated);
-        }
-        let datagram = match packet.head.as_slice()[0] >> 4 {
-            4 => self.input_v4(now, interface, packet, counters, settings)?,
-            6 => self.input_v6(now, interface, packet, counters, settings)?,
-            _ => return Err(DropReason::Malformed),
+        // Filled in place: a packet is large, and moving it costs more than reading its header.
+        let unspecified = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let mut datagram = Datagram {
+            packet,
+            src: unspecified,
+            dst: unspecified,
+            protocol: 0,
+            ttl: 0,
+            tos: 0,
+            interface,
         };
-        let Some(mut datagram) = datagram else {
+        if !self.input_ip(now, &mut datagram, counters, settings)? {
             return Ok(Delivery::Consumed);
-        };
+        }
         transport(&mut datagram)?;
-        let icmp = if datagram.src.is_ipv4() {
-            protocol::ICMP
-        } else {
-            protocol::ICMPV6
-        };
-        if datagram.protocol == icmp {
-            return self.icmp(now, datagram, counters);
+        match (datagram.protocol, datagram.src) {
+            (protocol::ICMP, IpAddr::V4(_)) | (protocol::ICMPV6, IpAddr::V6(_)) => self.icmp(now, datagram, counters),
+            (protocol::ICMP | protocol::ICMPV6, _) => Err(DropReason::UnknownProtocol),
+            (_, src) if src.is_unspecified() => Err(DropReason::Martian),
+            _ => Ok(Delivery::Datagram(datagram)),
         }
-        if matches!(datagram.protocol, protocol::ICMP | protocol::ICMPV6) {
-            return Err(DropReason::UnknownProtocol);
-        }
-        if datagram.src.is_unspecified() {
-            return Err(DropReason::Martian);
-        }
-        Ok(Delivery::Datagram(datagram))
     }
 
-    /// The IPv4 header. `None` when there is nothing (yet) to deliver.
+    /// The IP header of either version. False when there is nothing (yet) to deliver.
+    fn input_ip(
+        &mut self,
+        now: Instant,
+        datagram: &mut Datagram,
+        counters: &mut Counters,
+        settings: &Settings,
+    ) -> Result<bool, DropReason> {
+        datagram.packet.meta.l3 = 0;
+        if !pull(&mut datagram.packet, 1) {
+            return Err(DropReason::Truncated);
+        }
+        match datagram.packet.head.as_slice()[0] >> 4 {
+            4 => self.input_v4(now, datagram, counters, settings),
+            6 => self.input_v6(now, datagram, counters, settings),
+            _ => Err(DropReason::Malformed),
+        }
+    }
+
     fn input_v4(
         &mut self,
         now: Instant,
-        interface: InterfaceId,
-        mut packet: Packet,
+        datagram: &mut Datagram,
         counters: &mut Counters,
         settings: &Settings,
-    ) -> Result<Option<Datagram>, DropReason> {
-        if !pull(&mut packet, ipv4::HEADER_LEN) {
+    ) -> Result<bool, DropReason> {
+        let packet = &mut datagram.packet;
+        if !pull(packet, ipv4::HEADER_LEN) {
             return Err(DropReason::Truncated);
         }
         let len = usize::from(packet.head.as_slice()[0] & 15) * 4;
-        if !pull(&mut packet, len) {
+        if !pull(packet, len) {
             return Err(DropReason::Truncated);
         }
         let header = ipv4::parse(packet.head.as_slice())?;
         if packet.meta.csum == Csum::Full && !ipv4::verify(&packet.head.as_slice()[..len]) {
             return Err(DropReason::BadChecksum);
         }
-        if packet.meta.gso == Gso::None {
-            let total = usize::from(header.total_len);
-            if total > packet.total_len() {
-                return Err(DropReason::Truncated);
-            }
-            trim(&mut packet, total);
-        }
-        let (src, dst) = (IpAddr::V4(header.src), IpAddr::V4(header.dst));
-        self.accept(interface, src, dst, settings)?;
+        fit(packet, usize::from(header.total_len))?;
+        (datagram.src, datagram.dst) = (header.src.into(), header.dst.into());
+        self.accept(datagram.interface, datagram.src, datagram.dst, settings)?;
         if header.is_fragment() {
-            return match self.on_fragment_v4(now, interface, &header, &packet, counters)? {
-                Some(whole) => self.input_v4(now, interface, whole, counters, settings),
-                None => Ok(None),
-            };
+            let whole = self.on_fragment_v4(now, datagram.interface, &header, &datagram.packet, counters)?;
+            return self.input_whole(now, datagram, whole, counters, settings);
         }
-        packet.meta.l4 = header.header_len;
-        let (protocol, ttl, tos) = (header.protocol, header.ttl, header.tos);
-        Ok(Some(Datagram {
-            packet,
-            src,
-            dst,
-            protocol,
-            ttl,
-            tos,
-            interface,
-        }))
+        datagram.packet.meta.l4 = header.header_len;
+        (datagram.protocol, datagram.ttl, datagram.tos) = (header.protocol, header.ttl, header.tos);
+        Ok(true)
     }
 
-    /// The IPv6 header and its extensions. `None` when there is nothing (yet) to deliver.
+    /// The IPv6 header and its extensions.
     fn input_v6(
         &mut self,
         now: Instant,
-        interface: InterfaceId,
-        mut packet: Packet,
+        datagram: &mut Datagram,
         counters: &mut Counters,
         settings: &Settings,
-    ) -> Result<Option<Datagram>, DropReason> {
-        if !pull(&mut packet, ipv6::HEADER_LEN) {
+    ) -> Result<bool, DropReason> {
+        let packet = &mut datagram.packet;
+        if !pull(packet, ipv6::HEADER_LEN) {
             return Err(DropReason::Truncated);
         }
         let header = ipv6::parse(packet.head.as_slice())?;
-        if packet.meta.gso == Gso::None {
-            let total = usize::from(header.payload_len) + ipv6::HEADER_LEN;
-            if total > packet.total_len() {
-                return Err(DropReason::Truncated);
-            }
-            trim(&mut packet, total);
-        }
-        let (src, dst) = (IpAddr::V6(header.src), IpAddr::V6(header.dst));
-        self.accept(interface, src, dst, settings)?;
+        fit(packet, usize::from(header.payload_len) + ipv6::HEADER_LEN)?;
         packet.meta.l4 = ipv6::HEADER_LEN as u8;
-        let (protocol, ttl, tos) = (header.next_header, header.hop_limit, header.traffic_class);
-        let mut datagram = Datagram {
-            packet,
-            src,
-            dst,
-            protocol,
-            ttl,
-            tos,
-            interface,
-        };
-        if ipv6::is_extension(protocol) {
-            match extensions(&mut datagram) {
-                Ok(None) => {}
-                Ok(Some(chain)) => {
-                    return match self.on_fragment_v6(now, &datagram, &chain, counters)? {
-                        Some(whole) => self.input_v6(now, interface, whole, counters, settings),
-                        None => Ok(None),
-                    };
-                }
-                Err(Stop::Drop(reason)) => return Err(reason),
-                Err(Stop::Problem {
-                    code,
-                    pointer,
-                    multicast_too,
-                }) => {
-                    self.parameter_problem(now, &datagram, code, pointer, multicast_too, counters);
-                    return Err(DropReason::Malformed);
-                }
+        (datagram.src, datagram.dst) = (header.src.into(), header.dst.into());
+        self.accept(datagram.interface, datagram.src, datagram.dst, settings)?;
+        (datagram.protocol, datagram.ttl, datagram.tos) = (header.next_header, header.hop_limit, header.traffic_class);
+        if !ipv6::is_extension(datagram.protocol) {
+            return Ok(datagram.protocol != protocol::NO_NEXT_HEADER);
+        }
+        match extensions(datagram) {
+            Ok(None) => Ok(datagram.protocol != protocol::NO_NEXT_HEADER),
+            Ok(Some(chain)) => {
+                let whole = self.on_fragment_v6(now, datagram, &chain, counters)?;
+                self.input_whole(now, datagram, whole, counters, settings)
+            }
+            Err(Stop::Drop(reason)) => Err(reason),
+            Err(Stop::Problem {
+                code,
+                pointer,
+                multicast_too,
+            }) => {
+                self.parameter_problem(now, datagram, code, pointer, multicast_too, counters);
+                Err(DropReason::Malformed)
             }
         }
-        Ok((datagram.protocol != protocol::NO_NEXT_HEADER).then_some(datagram))
+    }
+
+    /// What fragments became, if they did, is looked at from the start: what was hidden in them obeys the same rules.
+    fn input_whole(
+        &mut self,
+        now: Instant,
+        datagram: &mut Datagram,
+        whole: Option<Packet>,
+        counters: &mut Counters,
+        settings: &Settings,
+    ) -> Result<bool, DropReason> {
+        let Some(whole) = whole else { return Ok(false) };
+        datagram.packet = whole;
+        self.input_ip(now, datagram, counters, settings)
     }
 
     /// May this come in by that interface, and is it for us? RFC 1122 §3.2.1.3, §3.3.4.2 (weak model: any address of ours will do).
@@ -196,6 +188,18 @@ impl Ip {
         };
         if ours { Ok(()) } else { Err(DropReason::NotForUs) }
     }
+}
+
+/// Makes a packet as long as its IP header says; a super-segment may be longer than that can tell.
+fn fit(packet: &mut Packet, total: usize) -> Result<(), DropReason> {
+    if packet.meta.gso != Gso::None {
+        return Ok(());
+    }
+    if total > packet.total_len() {
+        return Err(DropReason::Truncated);
+    }
+    trim(packet, total);
+    Ok(())
 }
 
 /// Walks the extension headers, and gives the walk when it ended at a fragment. Afterwards `meta.l4` is the transport header, for which

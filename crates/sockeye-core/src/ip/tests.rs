@@ -464,3 +464,75 @@ fn no_bytes_do_harm() {
     }
     assert!(delivered > 1_000);
 }
+
+/// Not a test: `cargo test --release -p sockeye-core --lib ip::tests::cost -- --ignored --nocapture` says what a packet costs here. Of many
+/// batches the fastest counts, as others use the machine too.
+#[test]
+#[ignore = "a measurement"]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a measurement takes a clock"
+)]
+fn cost() {
+    const BATCH: usize = 64;
+    for dst in ["10.0.2.2", "fd00::2"] {
+        let (mut program, mut gateway) = (Node::program(), Node::gateway());
+        let path = program.ip.route(address(dst), None).unwrap();
+        let header = Header {
+            src: path.src,
+            dst: address(dst),
+            protocol: 17,
+            ttl: 64,
+            tos: 0,
+            dont_fragment: true,
+        };
+        let payload = Bytes::from(vec![0; 1_400]);
+        let mut best = [std::time::Duration::MAX; 5];
+        for _ in 0..20_000 {
+            let mut built = Vec::with_capacity(BATCH);
+            let mut batch = VecDeque::with_capacity(BATCH);
+            let mut delivered = Vec::with_capacity(BATCH);
+            let mut clock = std::time::Instant::now();
+            let mut nth = 0;
+            let mut lap = || {
+                best[nth] = best[nth].min(clock.elapsed());
+                nth += 1;
+                clock = std::time::Instant::now();
+            };
+            for _ in 0..BATCH {
+                let mut packet = Packet::with_payload(payload.clone());
+                udp::build(&mut packet.head, 1, 2, 1_400);
+                packet.meta.csum = Csum::Partial;
+                built.push(packet);
+            }
+            lap();
+            for packet in built {
+                program.ip.output(NOW, &path, &header, packet, &mut program.counters);
+            }
+            lap();
+            program.ip.poll_transmit(NOW, ETH, &mut batch, BATCH);
+            lap();
+            for packet in batch.drain(..) {
+                delivered.push(
+                    gateway
+                        .ip
+                        .input(NOW, ETH, packet, &mut gateway.counters, &gateway.settings),
+                );
+            }
+            lap();
+            assert!(delivered.iter().all(Result::is_ok));
+            drop(delivered);
+            lap();
+        }
+        let [build, output, transmit, input, dropped] = best.map(|time| time.as_nanos() as f64 / BATCH as f64);
+        println!(
+            "{dst}: build {build:.1}, output {output:.1}, transmit {transmit:.1}, input {input:.1}, drop {dropped:.1} ns"
+        );
+    }
+    println!(
+        "Packet {} bytes, Delivery {}",
+        size_of::<Packet>(),
+        size_of::<Delivery>()
+    );
+}
