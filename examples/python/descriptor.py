@@ -15,10 +15,9 @@ def serve():
             peer.sendall(data.upper())
 
 
+first = socket.create_connection(listener.getsockname())
 server = threading.Thread(target=serve)
 server.start()
-
-first = socket.create_connection(listener.getsockname())
 print("the server says", first.recv(100).decode())
 copy = first.dup()
 print("the socket has number", first.fileno(), "and the copy", copy.fileno())

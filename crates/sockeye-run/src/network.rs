@@ -44,15 +44,22 @@ impl Network {
             settings,
         });
         let gateway = &config.gateway;
-        let mut addresses = Vec::new();
-        let mut routes: Vec<(IpAddr, IpAddr)> = Vec::new();
+        let mut addresses: Vec<(IpAddr, u8)> = Vec::new();
+        let mut routes: Vec<(IpAddr, u8, Option<IpAddr>)> = Vec::new();
+        // A version that is off leads to the name server and nowhere else: the machine's list may name it by an address of that version.
         if gateway.ipv4 {
             addresses.push((addresses::PROGRAM_V4.into(), addresses::PREFIX_V4));
-            routes.push((Ipv4Addr::UNSPECIFIED.into(), addresses::GATEWAY_V4.into()));
+            routes.push((Ipv4Addr::UNSPECIFIED.into(), 0, Some(addresses::GATEWAY_V4.into())));
+        } else {
+            addresses.push((addresses::PROGRAM_V4.into(), 32));
+            routes.push((addresses::NAMES_V4.into(), 32, None));
         }
         if gateway.ipv6 {
             addresses.push((addresses::PROGRAM_V6.into(), addresses::PREFIX_V6));
-            routes.push((Ipv6Addr::UNSPECIFIED.into(), addresses::GATEWAY_V6.into()));
+            routes.push((Ipv6Addr::UNSPECIFIED.into(), 0, Some(addresses::GATEWAY_V6.into())));
+        } else {
+            addresses.push((addresses::PROGRAM_V6.into(), 128));
+            routes.push((addresses::NAMES_V6.into(), 128, None));
         }
         let eth0 = host.add_interface(InterfaceConfig {
             name: "eth0".into(),
@@ -61,11 +68,11 @@ impl Network {
             gso: true,
             addresses,
         });
-        for (network, via) in routes {
+        for (network, prefix, via) in routes {
             host.add_route(Route {
                 network,
-                prefix: 0,
-                via: Some(via),
+                prefix,
+                via,
                 interface: eth0,
             });
         }

@@ -99,6 +99,12 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("bound").port()
 }
 
+/// A UDP port of the machine's loopback that is free now. A port that a program names is published, one that it lets the system choose is not.
+pub(crate) fn free_udp_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port on the loopback");
+    socket.local_addr().expect("bound").port()
+}
+
 /// A connection from outside, to a published port; nothing may take longer than a minute.
 #[track_caller]
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {

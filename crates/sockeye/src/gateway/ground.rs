@@ -56,12 +56,13 @@ impl Ground {
         let mut own = Vec::new();
         if config.ipv4 {
             own.push((addresses::GATEWAY_V4.into(), addresses::PREFIX_V4));
-            own.push((addresses::NAMES_V4.into(), addresses::PREFIX_V4));
         }
         if config.ipv6 {
             own.push((addresses::GATEWAY_V6.into(), addresses::PREFIX_V6));
-            own.push((addresses::NAMES_V6.into(), addresses::PREFIX_V6));
         }
+        // Names are asked over whichever version the machine's own list says, relayed or not.
+        own.push((addresses::NAMES_V4.into(), addresses::PREFIX_V4));
+        own.push((addresses::NAMES_V6.into(), addresses::PREFIX_V6));
         let link = host.add_interface(InterfaceConfig {
             name: "link".to_owned(),
             medium: Medium::Ip,

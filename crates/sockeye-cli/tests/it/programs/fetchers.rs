@@ -15,7 +15,7 @@ fn curl_shows_the_built_in_page() {
     let ended = finish(&mut sockeye_run(&[], &["curl", "-sS", "http://hello.sockeye.test/"])).success();
     let ended = ended
         .says("Hello from Sockeye")
-        .says("10.0.2.15")
+        .says("[fd00::15]:")
         .says("timestamps, sack");
     Footer::of(&ended).through(1, 6);
 }

@@ -36,7 +36,7 @@ fn nc_serves_the_machine() {
         return;
     }
     let port = free_port();
-    let script = format!("echo from inside | nc -v -N -l 127.0.0.1 {port}");
+    let script = format!("echo from inside | nc -n -v -N -l 127.0.0.1 {port}");
     let mut server = Running::start(&mut sockeye_run(&[], &["sh", "-c", &script]));
     let _ = server.wait_for_line("Listening on");
     let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], port)));

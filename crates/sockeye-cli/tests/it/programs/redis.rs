@@ -6,8 +6,11 @@ use crate::outside::free_port;
 use crate::process::{Running, finish, sockeye_run};
 use std::process::Command;
 
+/// The protected mode would refuse the machine: a client of a published port is 10.0.2.2, and not the loopback.
 fn server(port: u16) -> Vec<String> {
-    let text = format!("redis-server --port {port} --bind 127.0.0.1 --save --appendonly no --dir /tmp --daemonize no");
+    let text = format!(
+        "redis-server --port {port} --bind 127.0.0.1 --save --appendonly no --dir /tmp --daemonize no --protected-mode no"
+    );
     let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
     // `--save ""`: write nothing to disk.
     let save = words.iter().position(|word| word == "--save").expect("there");

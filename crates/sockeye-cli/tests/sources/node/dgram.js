@@ -1,4 +1,4 @@
-// Answers one datagram from outside in capitals, then asks itself.
+// dgram.js PORT: answers one datagram from outside in capitals, then asks itself.
 const dgram = require("dgram");
 
 const server = dgram.createSocket("udp4");
@@ -15,4 +15,4 @@ server.once("message", (question, sender) => {
     client.send("from inside", server.address().port, "127.0.0.1");
   });
 });
-server.bind(0, "0.0.0.0");
+server.bind(Number(process.argv[2]), "0.0.0.0");

@@ -27,7 +27,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
     client.settimeout(30)
     client.send(b"anybody?")
     try:
-        client.recv(100)
+        client.recvfrom(100)
     except OSError as error:
         print("refused over UDP:", name(error))
 
