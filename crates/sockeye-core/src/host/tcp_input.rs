@@ -124,7 +124,7 @@ impl Host {
                 let _ = self.tcp.forget_half_open(index, &mut self.demux);
                 Ok(())
             }
-            // The remote believes itself connected and will repeat itself: by then there may be room.
+            // The remote believes itself connected and may never speak again: our SYN-ACK, repeated, makes it answer when there may be room.
             HalfOpen::Complete if full => Err(DropReason::ListenQueueFull),
             HalfOpen::Complete => {
                 let _ = self.tcp.forget_half_open(index, &mut self.demux);
@@ -319,10 +319,6 @@ impl Host {
             .saturating_mul(1 << record.retries.min(16))
             .min(Duration::from_secs(120));
         self.tcp.syn_wheel.set(index, now + wait);
-        if record.answered() {
-            // It has answered; only our accept queue was full. RFC 4987 does not ask it again.
-            return;
-        }
         if let Some(options) = self
             .tcp
             .listeners

@@ -46,7 +46,6 @@ impl Listener {
 const WITH_TIMESTAMPS: u8 = 1;
 const WITH_SACK: u8 = 2;
 const WITH_SCALING: u8 = 4;
-const ACKED_ONCE: u8 = 8;
 
 /// A half-open connection: what must be known to finish it.
 #[derive(Clone, Copy, Debug)]
@@ -226,13 +225,7 @@ impl SynReceived {
             super::open::refuse_segment(self.tuple, seg, self.fallback, cx);
             return Err(DropReason::BadAck);
         }
-        self.bits |= ACKED_ONCE;
         Ok(HalfOpen::Complete)
-    }
-
-    /// True when the remote has answered but found the accept queue full: it need not be asked again.
-    pub(crate) fn answered(&self) -> bool {
-        self.bits & ACKED_ONCE != 0
     }
 
     /// The connection, about to see the segment that completes it.
