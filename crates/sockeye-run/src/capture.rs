@@ -18,9 +18,12 @@ pub(crate) struct Capture {
     writer: Writer,
     pub(crate) eth0: Interface,
     pub(crate) lo: Interface,
-    /// Packets that were lost, by the time at which they would have arrived.
-    later: BTreeMap<(Instant, u64), Later>,
-    serial: u64,
+    /// Packets that were lost, by the time at which they would have arrived and the number of those to arrive before them.
+    later: BTreeMap<(Instant, u64), Vec<Later>>,
+    /// Packets on their way to the program, and those that arrived: at equal times they keep lost ones in their place.
+    expected: u64,
+    arrived: u64,
+    latest: Instant,
     pending: Vec<u8>,
     error: Option<String>,
 }
@@ -47,9 +50,65 @@ impl Capture {
             eth0,
             lo,
             later: BTreeMap::new(),
-            serial: 0,
+            expected: 0,
+            arrived: 0,
+            latest: Instant::ZERO,
             pending,
             error: None,
+        }
+    }
+
+    /// Adds a packet that will have its place at `at`, among those captured until then: lost ones, where they would have arrived.
+    pub(crate) fn later(
+        &mut self,
+        at: Instant,
+        interface: Interface,
+        direction: Direction,
+        packet: Packet,
+        comment: Option<Cow<'static, str>>,
+    ) {
+        let later = Later {
+            interface,
+            direction,
+            packet,
+            comment,
+        };
+        self.later.entry((at, self.expected)).or_default().push(later);
+    }
+
+    /// A packet is on its way to the program, and will be captured when it arrives.
+    pub(crate) fn expect(&mut self) {
+        self.expected += 1;
+    }
+
+    /// Adds a packet that was expected, after the lost ones that were due before it.
+    pub(crate) fn arrival(
+        &mut self,
+        at: Instant,
+        interface: Interface,
+        direction: Direction,
+        packet: &Packet,
+        comment: Option<&str>,
+    ) {
+        self.catch_up(packet.meta.at, at);
+        self.packet(at, interface, direction, packet, comment);
+        self.arrived += 1;
+    }
+
+    /// Writes, as of `now`, what has its place before a packet that was due at `due`.
+    fn catch_up(&mut self, due: Instant, now: Instant) {
+        while let Some(first) = self.later.first_entry()
+            && (first.key().0 < due || (first.key().0 == due && first.key().1 <= self.arrived))
+        {
+            for Later {
+                interface,
+                direction,
+                packet,
+                comment,
+            } in first.remove()
+            {
+                self.packet(now, interface, direction, &packet, comment.as_deref());
+            }
         }
     }
 
@@ -62,53 +121,7 @@ impl Capture {
         packet: &Packet,
         comment: Option<&str>,
     ) {
-        self.catch_up(at);
-        self.write(at, interface, direction, packet, comment);
-    }
-
-    /// Adds a packet that will have its place at `at`, among those captured until then: lost ones, where they would have arrived.
-    pub(crate) fn later(
-        &mut self,
-        at: Instant,
-        interface: Interface,
-        direction: Direction,
-        packet: Packet,
-        comment: Option<Cow<'static, str>>,
-    ) {
-        self.serial += 1;
-        let later = Later {
-            interface,
-            direction,
-            packet,
-            comment,
-        };
-        self.later.insert((at, self.serial), later);
-    }
-
-    /// Writes what has its place before `now`.
-    fn catch_up(&mut self, now: Instant) {
-        while let Some(first) = self.later.first_entry()
-            && first.key().0 <= now
-        {
-            let ((at, _), later) = first.remove_entry();
-            let Later {
-                interface,
-                direction,
-                packet,
-                comment,
-            } = later;
-            self.write(at, interface, direction, &packet, comment.as_deref());
-        }
-    }
-
-    fn write(
-        &mut self,
-        at: Instant,
-        interface: Interface,
-        direction: Direction,
-        packet: &Packet,
-        comment: Option<&str>,
-    ) {
+        self.latest = at;
         if self.out.is_some() {
             self.writer
                 .packet(at, interface, direction, packet, comment, &mut self.pending);
@@ -133,7 +146,7 @@ impl Capture {
 
     /// Ends the capture. What kept it from being complete, if anything did.
     pub(crate) fn finish(&mut self) -> Option<String> {
-        self.catch_up(Instant::from_nanos(u64::MAX));
+        self.catch_up(Instant::from_nanos(u64::MAX), self.latest);
         self.flush();
         self.out = None;
         self.error.clone()

@@ -122,6 +122,8 @@ impl Link {
                     capture.packet(now, interface, direction, packet, fate.remarks(packet).as_deref());
                 } else if !arrives {
                     capture.later(would_arrive, interface, direction, packet.clone(), fate.remarks(packet));
+                } else {
+                    capture.expect();
                 }
             }),
         }
@@ -140,7 +142,7 @@ impl Link {
             && !packet.meta.mark.has(Mark::CORRUPTED)
         {
             let remarks = Fate::Passed(packet.meta.mark).remarks(&packet);
-            capture.packet(now, capture.eth0, pcap::Direction::In, &packet, remarks.as_deref());
+            capture.arrival(now, capture.eth0, pcap::Direction::In, &packet, remarks.as_deref());
         }
         Some(packet)
     }
