@@ -162,13 +162,20 @@ impl Supervisor {
                 }
             }
             self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
+            // Sockets first: a call may count on a close that came before it, and both are told at once.
+            for event in &events {
+                let data = event.data;
+                if data.u64() & SPECIAL == 0 {
+                    self.wake(SockId::unpack(data.u64()));
+                }
+            }
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
                 match data.u64() {
                     NOTIFICATIONS => self.on_notifications(flags),
                     SIGNALS => self.on_signals(),
                     GATEWAY => self.network.gateway.handle_io(self.now),
-                    word => self.wake(SockId::unpack(word)),
+                    _ => {}
                 }
             }
         }
@@ -186,12 +193,16 @@ impl Supervisor {
             if self.ready.is_empty() {
                 return;
             }
-            for _ in 0..self.ready.len() {
-                let Some(id) = self.ready.pop_front() else { break };
-                if let Some(sock) = self.socks.get_mut(id) {
-                    sock.ready = false;
-                    self.look_at(id);
-                }
+            self.look_at_ready();
+        }
+    }
+
+    fn look_at_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { break };
+            if let Some(sock) = self.socks.get_mut(id) {
+                sock.ready = false;
+                self.look_at(id);
             }
         }
     }
@@ -204,18 +215,13 @@ impl Supervisor {
             return;
         }
         for event in &events {
-            let (flags, data) = (event.flags, event.data);
-            let word = data.u64();
-            if word & SPECIAL != 0 {
-                continue; // These are told again.
-            }
-            let id = SockId::unpack(word);
-            if flags.contains(EventFlags::HUP) {
-                self.look_at(id);
-            } else {
-                self.wake(id);
+            let data = event.data;
+            // Those that are not sockets' are told again.
+            if data.u64() & SPECIAL == 0 {
+                self.wake(SockId::unpack(data.u64()));
             }
         }
+        self.look_at_ready();
     }
 
     /// Has a socket looked at, soon.

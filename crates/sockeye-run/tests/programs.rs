@@ -117,6 +117,11 @@ fn edges() {
 }
 
 #[test]
+fn rebind() {
+    check("rebind.py", &[]);
+}
+
+#[test]
 fn statuses() {
     for (case, argv, want) in [
         ("success", &["true"][..], 0),
