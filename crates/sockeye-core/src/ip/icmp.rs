@@ -19,6 +19,8 @@ use std::net::IpAddr;
 const MAX_ERROR_V4: usize = 576;
 /// Longest ICMPv6 error: the least MTU. RFC 4443 §2.4 (c).
 const MAX_ERROR_V6: usize = 1_280;
+/// Type of an ICMP redirect.
+const REDIRECT_V4: u8 = 5;
 
 impl Ip {
     /// Deals with an ICMP message whose checksum is right.
@@ -51,6 +53,11 @@ impl Ip {
             // RFC 1122 §3.2.2.4, §3.2.2.5: transports hear of these as well, as the nearest thing they know.
             Message::ReassemblyTimeout => self.reported(now, &datagram, Unreachable::HopLimit, kind, code),
             Message::ParameterProblem { .. } => self.reported(now, &datagram, Unreachable::Protocol, kind, code),
+            // RFC 4443 §2.4 (a): whoever sent the packet hears of errors of types that are not known here, too.
+            Message::Other(_) if family == Family::V6 && icmp::is_error(family, kind) => {
+                self.reported(now, &datagram, Unreachable::Host, kind, code)
+            }
+            Message::Other(REDIRECT_V4) if family == Family::V4 => self.on_redirect_v4(now, &datagram),
             Message::Other(_) => Ok(Delivery::Consumed),
         }
     }
@@ -333,7 +340,7 @@ fn quote(packet: &Packet, to: IpAddr) -> Bytes {
 }
 
 /// The payload as one slice.
-fn contiguous(packet: &Packet) -> Bytes {
+pub(super) fn contiguous(packet: &Packet) -> Bytes {
     if let [one] = &packet.body[..] {
         return one.clone();
     }

@@ -114,7 +114,8 @@ impl Ip {
     /// Sends the questions that are due, and reports the packets whose neighbour was asked in vain. RFC 4861 §7.2.2, RFC 1122 §3.2.2.1.
     pub(super) fn settle_neighbors(&mut self, now: Instant, counters: &mut Counters) {
         self.send_solicits(now, counters);
-        while let Some((_, packet)) = self.neighbors.poll_failed() {
+        while let Some((neighbor, packet)) = self.neighbors.poll_failed() {
+            self.redirects.forget_via(neighbor.interface, neighbor.address);
             counters.drop(DropReason::NoNeighbor);
             self.errors.extend(host_unreachable(&packet));
         }
@@ -174,8 +175,19 @@ impl Ip {
                     .source
                     .map(|mac| self.neighbors.on_mention(now, neighbor(src), mac, true)),
             ),
-            // RFC 4861 §6.2.6: for routers. §8.3: redirects may be ignored.
-            ndp::Message::RouterSolicitation { .. } | ndp::Message::Redirect { .. } => return Ok(Delivery::Consumed),
+            ndp::Message::Redirect {
+                target,
+                destination,
+                mac,
+            } => {
+                self.on_redirect(now, datagram, destination.into(), target.into())?;
+                (
+                    target,
+                    mac.map(|mac| self.neighbors.on_mention(now, neighbor(target), mac, true)),
+                )
+            }
+            // RFC 4861 §6.2.6: for routers.
+            ndp::Message::RouterSolicitation { .. } => return Ok(Delivery::Consumed),
         };
         if let (address, Some(freed)) = freed {
             self.release(now, neighbor(address), freed, counters);

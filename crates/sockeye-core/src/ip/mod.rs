@@ -13,6 +13,7 @@ mod neighbor;
 mod output;
 mod path_mtu;
 mod reassembly;
+mod redirect;
 mod route;
 mod shape;
 mod source_addr;
@@ -30,6 +31,7 @@ use neighbor::Neighbors;
 use output::Identification;
 use path_mtu::PathMtu;
 use reassembly::Reassembly;
+use redirect::Redirects;
 use route::Routes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -126,6 +128,7 @@ pub(crate) struct Ip {
     neighbors: Neighbors,
     path_mtus: PathMtu,
     reassembly: Reassembly,
+    redirects: Redirects,
     identification: Identification,
     icmp_errors: TokenBucket,
     /// What `poll_error` has to tell.
@@ -143,6 +146,7 @@ impl Ip {
             neighbors: Neighbors::new(keys),
             path_mtus: PathMtu::default(),
             reassembly: Reassembly::new(&config.settings),
+            redirects: Redirects::default(),
             identification: Identification::new(keys),
             icmp_errors: TokenBucket::new(config.settings.icmp_ratelimit, keys),
             errors: VecDeque::new(),
@@ -217,7 +221,9 @@ impl Ip {
                 mtu,
             });
         }
-        let (interface, next_hop) = self.routes.find(dst, None).or_else(|| self.link_wide(dst))?;
+        let redirected = || self.redirects.find(dst);
+        let routed = || self.routes.find(dst, None);
+        let (interface, next_hop) = redirected().or_else(routed).or_else(|| self.link_wide(dst))?;
         self.path(dst, src, interface, next_hop)
     }
 
@@ -305,6 +311,7 @@ impl Ip {
             self.neighbors.poll_timeout(),
             self.path_mtus.poll_timeout(),
             self.reassembly.poll_timeout(),
+            self.redirects.poll_timeout(),
         ];
         due.into_iter().flatten().min()
     }
@@ -316,6 +323,7 @@ impl Ip {
         self.reassembly.handle_timeout(now, counters);
         self.report_expired(now, counters);
         self.path_mtus.handle_timeout(now);
+        self.redirects.handle_timeout(now);
     }
 
     fn interface(&self, id: InterfaceId) -> Option<&Interface> {

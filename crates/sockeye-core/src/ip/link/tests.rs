@@ -10,6 +10,8 @@ use crate::{gso, ip::Path};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
+mod frames;
+
 const ETH: InterfaceId = InterfaceId(1);
 const A: Mac = [2, 0, 0, 0, 0, 0xa];
 const B: Mac = [2, 0, 0, 0, 0, 0xb];
@@ -73,6 +75,10 @@ impl Node {
         self.ip.output(now, path, &header, packet, &mut self.counters);
     }
 
+    fn send_frame_to(&mut self, to: Mac, packet: Packet) {
+        self.ip.send_frame(ETH, to, packet, &mut self.counters);
+    }
+
     /// What it sends now, as bytes on the wire.
     fn frames(&mut self, now: Instant) -> Vec<Bytes> {
         let mut out = VecDeque::new();
@@ -128,12 +134,12 @@ impl Wire {
                 return;
             }
             self.frames += from_a.len() + from_b.len();
-            from_a
-                .into_iter()
-                .for_each(|frame| drop(self.b.receive(self.now, frame)));
-            from_b
-                .into_iter()
-                .for_each(|frame| drop(self.a.receive(self.now, frame)));
+            from_a.into_iter().for_each(|frame| {
+                let _ = self.b.receive(self.now, frame);
+            });
+            from_b.into_iter().for_each(|frame| {
+                let _ = self.a.receive(self.now, frame);
+            });
         }
     }
 
@@ -250,6 +256,90 @@ fn a_router_is_the_next_hop() {
     );
 }
 
+/// RFC 1122 §3.2.2.2, RFC 4861 §8: only the current first hop may name another, on the same link.
+#[test]
+fn a_router_knows_a_better_one() {
+    for (dst, via, from, better, believed) in [
+        ("192.0.2.1", "10.0.2.2", "10.0.2.2", "10.0.2.3", true),
+        ("192.0.2.1", "10.0.2.2", "10.0.2.3", "10.0.2.4", false),
+        ("192.0.2.1", "10.0.2.2", "10.0.2.2", "10.0.3.3", false),
+        ("192.0.2.1", "10.0.2.2", "10.0.2.2", "10.0.2.15", false),
+        ("2001:db8::1", "fe80::b", "fe80::b", "fe80::c", true),
+        ("2001:db8::1", "fe80::b", "fe80::b", "2001:db8::1", true),
+        ("2001:db8::1", "fe80::b", "fe80::c", "fe80::d", false),
+    ] {
+        let mut wire = Wire::new();
+        let (dst, via, better) = (ip(dst), ip(via), ip(better));
+        wire.a.ip.add_route(&Route {
+            network: dst,
+            prefix: 16,
+            via: Some(via),
+            interface: ETH,
+        });
+        let path = wire.a.ip.route(dst, None).unwrap();
+        assert_eq!(path.next_hop, via);
+        let mut packet = Packet::default();
+        let (protocol, to) = match (dst, better) {
+            (IpAddr::V4(dst), IpAddr::V4(better)) => {
+                let IpAddr::V4(src) = path.src else { panic!() };
+                let quote = ipv4_header(src, dst);
+                packet.head.prepend(quote.len()).copy_from_slice(&quote);
+                packet.head.prepend(4).copy_from_slice(&better.octets());
+                packet.head.prepend(4).copy_from_slice(&[5, 1, 0, 0]);
+                (protocol::ICMP, path.src)
+            }
+            (IpAddr::V6(dst), IpAddr::V6(better)) => {
+                packet.head.prepend(16).copy_from_slice(&dst.octets());
+                packet.head.prepend(16).copy_from_slice(&better.octets());
+                packet.head.prepend(8).copy_from_slice(&[137, 0, 0, 0, 0, 0, 0, 0]);
+                (protocol::ICMPV6, path.src)
+            }
+            _ => panic!(),
+        };
+        packet.meta.csum = Csum::Partial;
+        let header = Header {
+            src: ip(from),
+            dst: to,
+            protocol,
+            ttl: 255,
+            tos: 0,
+            dont_fragment: true,
+        };
+        assert!(wire.b.ip.prepend(&header, &mut packet));
+        wire.b.send_frame_to(A, packet);
+        let told = wire.b.frames(wire.now).pop().unwrap();
+        let want = if believed { Ok(()) } else { Err(DropReason::StrayIcmp) };
+        assert_eq!(wire.a.receive(wire.now, told), want, "{from} names {better}");
+        let now = wire.a.ip.route(dst, None).unwrap().next_hop;
+        assert_eq!(now, if believed { better } else { via }, "{from} names {better}");
+        if believed {
+            // Nobody is there: back to the route.
+            wire.a.send(wire.now, &dst.to_string(), 1);
+            wire.run(10 * SECOND);
+            assert_eq!(wire.a.ip.route(dst, None).unwrap().next_hop, via);
+        }
+    }
+}
+
+fn ipv4_header(src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
+    let mut head = crate::packet::Head::for_output();
+    let header = ipv4::Header {
+        header_len: 20,
+        tos: 0,
+        total_len: 28,
+        id: 0,
+        dont_fragment: false,
+        more_fragments: false,
+        offset: 0,
+        ttl: 64,
+        protocol: 17,
+        src,
+        dst,
+    };
+    ipv4::build(&mut head, &header);
+    [head.as_slice(), &[0; 8]].concat()
+}
+
 #[test]
 fn long_datagrams_cross_in_fragments() {
     for dst in ["10.0.2.2", "fd00::2"] {
@@ -301,202 +391,6 @@ fn long_datagrams_cross_in_fragments() {
         );
         assert_eq!(error.quoted[..4], [0, 1, 0, 2]);
     }
-}
-
-fn frame(dst: Mac, src: Mac, ethertype: u16, payload: &[u8]) -> Bytes {
-    [&dst[..], &src, &ethertype.to_be_bytes(), payload].concat().into()
-}
-
-fn arp_frame(to: Mac, message: &arp::Message) -> Bytes {
-    let mut packet = Packet::default();
-    arp::build(&mut packet.head, message);
-    frame(to, message.sender_mac, ethernet::ARP, packet.head.as_slice())
-}
-
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn arp_table() {
-    use arp::Operation::{Reply, Request};
-    let question = arp::Message {
-        operation: Request,
-        sender_mac: B,
-        sender: Ipv4Addr::new(10, 0, 2, 2),
-        target_mac: [0; 6],
-        target: Ipv4Addr::new(10, 0, 2, 15),
-    };
-    let reply = arp::Message {
-        operation: Reply,
-        target_mac: A,
-        ..question
-    };
-    let own = Ipv4Addr::new(10, 0, 2, 15);
-    // (case, message, told, answered, the sender is known afterwards)
-    let cases = [
-        ("question", question, Ok(()), true, true),
-        (
-            "probe",
-            arp::Message {
-                sender: Ipv4Addr::UNSPECIFIED,
-                ..question
-            },
-            Ok(()),
-            true,
-            false,
-        ),
-        (
-            "for another",
-            arp::Message {
-                target: Ipv4Addr::new(10, 0, 2, 3),
-                ..question
-            },
-            Ok(()),
-            false,
-            false,
-        ),
-        ("unasked reply", reply, Ok(()), false, false),
-        (
-            "announcement",
-            arp::Message {
-                target: question.sender,
-                ..question
-            },
-            Ok(()),
-            false,
-            false,
-        ),
-        (
-            "claims our address",
-            arp::Message {
-                sender: own,
-                ..question
-            },
-            Err(DropReason::Martian),
-            false,
-            false,
-        ),
-        (
-            "from a group",
-            arp::Message {
-                sender: Ipv4Addr::new(224, 0, 0, 1),
-                ..question
-            },
-            Err(DropReason::Martian),
-            false,
-            false,
-        ),
-        (
-            "our own",
-            arp::Message {
-                sender_mac: A,
-                ..question
-            },
-            Ok(()),
-            false,
-            false,
-        ),
-    ];
-    for (case, message, told, answered, known) in cases {
-        let mut a = Node::new(A, &["10.0.2.15"]);
-        assert_eq!(a.receive(Instant::ZERO, arp_frame(A, &message)), told, "{case}");
-        let frames = a.frames(Instant::ZERO);
-        assert_eq!(frames.len(), usize::from(answered), "{case}");
-        if let Some(frame) = frames.first() {
-            let got = arp::parse(&frame[ethernet::HEADER_LEN..]).unwrap();
-            assert_eq!(
-                (got.operation, got.sender_mac, got.sender, got.target),
-                (Reply, A, own, message.sender),
-                "{case}"
-            );
-            assert_eq!(frame[..6], B, "{case}");
-        }
-        let neighbor = Neighbor {
-            interface: ETH,
-            address: ip("10.0.2.2"),
-        };
-        assert_eq!(
-            a.ip.neighbors.lookup(Instant::ZERO, neighbor).is_some(),
-            known,
-            "{case}"
-        );
-    }
-}
-
-#[test]
-fn frames_table() {
-    let mut other = Node::new(B, &["10.0.2.2"]);
-    let path = Path {
-        interface: ETH,
-        next_hop: ip("255.255.255.255"),
-        src: ip("10.0.2.2"),
-        mtu: 1_500,
-    };
-    other.send_by(Instant::ZERO, &path, ip("10.0.2.15"), 4);
-    let packet = other.frames(Instant::ZERO).pop().unwrap().slice(ethernet::HEADER_LEN..);
-    for (case, dst, src, ethertype, payload, want) in [
-        ("for us", A, B, ethernet::IPV4, &packet[..], Ok(())),
-        (
-            "for another",
-            B,
-            B,
-            ethernet::IPV4,
-            &packet[..],
-            Err(DropReason::NotForUs),
-        ),
-        (
-            "unicast in a broadcast",
-            ethernet::BROADCAST,
-            B,
-            ethernet::IPV4,
-            &packet[..],
-            Err(DropReason::NotForUs),
-        ),
-        (
-            "from a group",
-            A,
-            ethernet::BROADCAST,
-            ethernet::IPV4,
-            &packet[..],
-            Err(DropReason::Martian),
-        ),
-        (
-            "wrong version",
-            A,
-            B,
-            ethernet::IPV6,
-            &packet[..],
-            Err(DropReason::Malformed),
-        ),
-        (
-            "unknown type",
-            A,
-            B,
-            0x88cc,
-            &packet[..],
-            Err(DropReason::UnknownProtocol),
-        ),
-        ("empty", A, B, ethernet::IPV4, &packet[..0], Err(DropReason::Malformed)),
-        ("cut", A, B, ethernet::IPV4, &packet[..18], Err(DropReason::Malformed)),
-        (
-            "ARP cut",
-            A,
-            B,
-            ethernet::ARP,
-            &packet[..18],
-            Err(DropReason::Truncated),
-        ),
-    ] {
-        let mut a = Node::new(A, &["10.0.2.15"]);
-        assert_eq!(
-            a.receive(Instant::ZERO, frame(dst, src, ethertype, payload)),
-            want,
-            "{case}"
-        );
-    }
-    let mut a = Node::new(A, &["10.0.2.15"]);
-    assert_eq!(
-        a.receive(Instant::ZERO, Bytes::from_static(&[2; 13])),
-        Err(DropReason::Truncated)
-    );
 }
 
 /// RFC 4862 §5.4.3: somebody who wants our address hears that it is taken.

@@ -304,10 +304,8 @@ fn random_scripts() {
                     out += usize::from(script.cache.park(script.now, one, packet(0)).is_some());
                 }
                 2 => {
-                    out += script
-                        .cache
-                        .on_mention(script.now, one, mac, below(&mut rng, 2) == 0)
-                        .len()
+                    let create = below(&mut rng, 2) == 0;
+                    out += script.cache.on_mention(script.now, one, mac, create).len();
                 }
                 3 => {
                     let bits = below(&mut rng, 8);
