@@ -372,7 +372,9 @@ impl Supervisor {
             )
         };
         let mut ids = self.socks.ids().into_iter().filter_map(|id| self.socks.get(id));
-        ids.all(|sock| sock.end.is_none()) && host.tcp_ids().all(|id| sent(host.tcp_state(id)))
+        ids.all(|sock| sock.end.is_none())
+            && host.tcp_ids().all(|id| sent(host.tcp_state(id)))
+            && self.network.gateway.all_passed_on()
     }
 
     fn outcome(mut self) -> Outcome {

@@ -221,6 +221,11 @@ impl Gateway {
         live.chain(ground.history.iter().cloned()).collect()
     }
 
+    /// True when nothing that the program sent waits here for the outside, and the program has ended all it sent.
+    pub fn all_passed_on(&self) -> bool {
+        self.relays.all_passed_on()
+    }
+
     /// What the link did so far, for the built-in page: its owner says so from time to time.
     pub fn set_link_report(&mut self, report: LinkReport) {
         self.ground.report = report;

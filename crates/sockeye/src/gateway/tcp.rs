@@ -234,6 +234,12 @@ impl Relays {
         })
     }
 
+    /// True when nothing that the program sent waits here for the outside: every program's end of stream was handed on.
+    pub(super) fn all_passed_on(&self) -> bool {
+        let mut relays = self.relays.iter();
+        relays.all(|(_, relay)| relay.inside_ended || !matches!(relay.stage, Stage::Open))
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
     }
