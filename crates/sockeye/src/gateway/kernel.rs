@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+/// What the kernel may queue for us at a datagram socket, in bytes.
+const QUEUE: usize = 4 << 20;
 /// Slices written by one call.
 const SLICES: usize = 64;
 
@@ -101,6 +103,11 @@ pub(super) fn udp(like: IpAddr, local: Option<SocketAddr>) -> Result<OwnedFd, Er
         net::bind(&fd, &local)?;
     }
     Ok(fd)
+}
+
+/// Lets more datagrams wait for us than the system's default, as far as the system allows: the program's own queue decides what is lost.
+pub(super) fn deepen(fd: impl AsFd) {
+    let _ = sockopt::set_socket_recv_buffer_size(fd, QUEUE);
 }
 
 /// A ping socket, where the system permits it (`net.ipv4.ping_group_range`).

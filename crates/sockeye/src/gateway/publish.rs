@@ -166,7 +166,11 @@ impl Doors {
     ) -> io::Result<SocketAddr> {
         let fd = match protocol {
             Protocol::Tcp => kernel::tcp_listen(outside)?,
-            Protocol::Udp => kernel::udp(outside.ip(), Some(outside))?,
+            Protocol::Udp => {
+                let fd = kernel::udp(outside.ip(), Some(outside))?;
+                kernel::deepen(&fd);
+                fd
+            }
         };
         let outside = kernel::local(&fd).unwrap_or(outside);
         let key = self.doors.insert(Door {

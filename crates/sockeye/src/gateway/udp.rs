@@ -30,8 +30,6 @@ const SWEEP: Duration = Duration::from_secs(5);
 const BATCHES: usize = 8;
 /// Remotes of one socket that are counted one by one; further ones are relayed uncounted.
 const PEERS: usize = 256;
-/// What the kernel may queue for us, in bytes; it gives less where it is told to.
-const QUEUE: usize = 1 << 20;
 
 /// Counts of one conversation.
 #[derive(Clone, Copy, Debug)]
@@ -257,7 +255,7 @@ impl Mappings {
         }
         let fd = kernel::udp(inside.ip(), None)?;
         let _ = net::set_recverr(&fd, inside.is_ipv6());
-        let _ = sockopt::set_socket_recv_buffer_size(&fd, QUEUE);
+        kernel::deepen(&fd);
         let mapping = Mapping {
             fd,
             inside,
