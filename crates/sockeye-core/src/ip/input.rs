@@ -24,16 +24,10 @@ impl Ip {
         &mut self,
         now: Instant,
         interface: InterfaceId,
-        mut packet: Packet,
+        packet: Packet,
         counters: &mut Counters,
         settings: &Settings,
     ) -> Result<Delivery, DropReason> {
-        if let Some(us) = self.mac(interface) {
-            match self.input_frame(now, interface, us, packet, counters)? {
-                Some(inside) => packet = inside,
-                None => return Ok(Delivery::Consumed),
-            }
-        }
         // Filled in place: a packet is large, and moving it costs more than reading its header.
         let unspecified = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let mut datagram = Datagram {
@@ -45,6 +39,13 @@ impl Ip {
             tos: 0,
             interface,
         };
+        if let Some(us) = self.mac(interface) {
+            let frame = std::mem::take(&mut datagram.packet);
+            match self.input_frame(now, interface, us, frame, counters)? {
+                Some(inside) => datagram.packet = inside,
+                None => return Ok(Delivery::Consumed),
+            }
+        }
         if !self.input_ip(now, &mut datagram, counters, settings)? {
             return Ok(Delivery::Consumed);
         }

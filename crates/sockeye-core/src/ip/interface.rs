@@ -20,6 +20,8 @@ pub(super) struct Interface {
     pub(super) mtu: u32,
     gso: bool,
     addresses: Vec<(IpAddr, u8)>,
+    /// Directed broadcasts of its networks.
+    broadcasts: Vec<IpAddr>,
     /// Multicast groups joined, with how often.
     groups: Vec<(IpAddr, u32)>,
     queue: VecDeque<Packet>,
@@ -44,6 +46,7 @@ impl Interface {
             mtu: config.mtu,
             gso: config.gso,
             addresses: Vec::new(),
+            broadcasts: Vec::new(),
             groups: Vec::new(),
             queue: VecDeque::new(),
         }
@@ -52,6 +55,7 @@ impl Interface {
     pub(super) fn add_address(&mut self, address: IpAddr, prefix: u8) {
         if !self.has(address) {
             self.addresses.push((address, prefix));
+            self.broadcasts.extend(broadcast(address, prefix));
         }
     }
 
@@ -66,11 +70,7 @@ impl Interface {
 
     /// True for the directed broadcast of one of its networks.
     pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
-        address.is_ipv4()
-            && self
-                .addresses
-                .iter()
-                .any(|(own, prefix)| broadcast(*own, *prefix) == Some(address))
+        self.broadcasts.contains(&address)
     }
 
     /// Joins a multicast group (`true`) or leaves it; it is left when it was left as often as joined.
