@@ -28,7 +28,7 @@ pub struct RunConfig {
     pub settings: Settings,
     /// Where a capture (pcapng) of the link goes, as the program's host sees it.
     pub pcap: Option<Box<dyn Write + Send>>,
-    /// How long data that the program left behind may take to reach its peers after the program has ended.
+    /// How long the peers of what the program left behind may be silent before it is given up, once the program has ended.
     pub linger: Duration,
     /// Tell on standard error what could not be served, once per process and reason.
     pub verbose: bool,

@@ -97,21 +97,13 @@ impl Network {
         self.mtu
     }
 
-    /// Carries packets until nothing moves any more, or for long enough that others should have a turn. True when something moved.
+    /// Carries packets until nothing moves any more: true; or for long enough that others should have a turn: false.
     pub(crate) fn turn(&mut self, now: Instant) -> bool {
         if now.since(self.reported) >= REPORT {
             self.reported = now;
             self.gateway.set_link_report(self.link.report());
         }
-        let mut moved = false;
-        for _ in 0..64 {
-            let step = self.step(now);
-            moved |= step;
-            if !step {
-                break;
-            }
-        }
-        moved
+        (0..64).any(|_| !self.step(now))
     }
 
     fn step(&mut self, now: Instant) -> bool {

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub rtt: Option<(Duration, Duration)>,
     /// Why the capture is not complete.
     pub pcap_error: Option<String>,
+    /// Connections whose last bytes did not reach their peers in time.
+    pub undelivered: usize,
 }
 
 /// What the program did with sockets.

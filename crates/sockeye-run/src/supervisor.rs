@@ -70,6 +70,9 @@ pub(crate) struct Supervisor {
     deserted: bool,
     /// When to stop waiting for data to reach its peers.
     give_up: Option<Instant>,
+    /// What was heard from other ends when that was decided: segments and bytes.
+    heard: u64,
+    undelivered: usize,
 }
 
 impl Run {
@@ -122,6 +125,8 @@ impl Run {
                 status: None,
                 deserted: false,
                 give_up: None,
+                heard: 0,
+                undelivered: 0,
             },
         })
     }
@@ -147,11 +152,14 @@ impl Supervisor {
             self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
             self.network.handle_timeout(self.now);
             self.tick();
-            self.settle();
-            if self.finished() {
+            let quiet = self.settle();
+            if quiet && self.finished() {
                 return;
             }
-            let wait = self.time_to_wait();
+            if quiet && let Some(capture) = &mut self.network.link.capture {
+                capture.flush();
+            }
+            let wait = self.time_to_wait(quiet);
             events.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
                 Ok(_) => {}
@@ -181,20 +189,21 @@ impl Supervisor {
         }
     }
 
-    /// Moves bytes and packets until nothing moves, or for a good while.
-    fn settle(&mut self) {
+    /// Moves bytes and packets until nothing moves. False when it stopped for the sake of others, with more to do.
+    fn settle(&mut self) -> bool {
         for _ in 0..16 {
-            self.network.turn(self.now);
+            let quiet = self.network.turn(self.now);
             while let Some(event) = self.network.host.poll_event() {
                 if let Some(id) = self.socks.by_host(event.socket) {
                     self.wake(id);
                 }
             }
-            if self.ready.is_empty() {
-                return;
+            if self.ready.is_empty() && quiet {
+                return true;
             }
             self.look_at_ready();
         }
+        false
     }
 
     fn look_at_ready(&mut self) {
@@ -234,8 +243,8 @@ impl Supervisor {
         }
     }
 
-    fn time_to_wait(&self) -> Option<Timespec> {
-        let at = if self.ready.is_empty() {
+    fn time_to_wait(&self, quiet: bool) -> Option<Timespec> {
+        let at = if quiet {
             let all = [self.network.poll_timeout(), self.held_timeout(), self.give_up];
             all.into_iter().flatten().min()?
         } else {
@@ -354,26 +363,30 @@ impl Supervisor {
         if self.status.is_none() || !self.deserted {
             return false;
         }
-        let give_up = *self.give_up.get_or_insert(self.now + self.linger);
-        if self.now >= give_up {
-            tracing::warn!("data was left that did not reach its peer in time");
+        if self.all_sent() {
             return true;
         }
-        self.ready.is_empty() && self.all_sent()
+        // As long as the other ends say something, or take something, it is worth waiting.
+        let host = &self.network.host;
+        let passed_on: u64 = self.network.gateway.flows().iter().map(|flow| flow.sent).sum();
+        let heard = host.counters().tcp_in_segs + passed_on;
+        if self.give_up.is_none() || heard != self.heard {
+            self.heard = heard;
+            self.give_up = Some(self.now + self.linger);
+        }
+        if self.give_up.is_some_and(|give_up| self.now >= give_up) {
+            self.undelivered = host.tcp_ids().filter(|id| !is_sent(host.tcp_state(*id))).count();
+            return true;
+        }
+        false
     }
 
     /// True when every byte that the program left behind has reached its peer.
     fn all_sent(&self) -> bool {
         let host = &self.network.host;
-        let sent = |state| {
-            matches!(
-                state,
-                TcpState::Closed | TcpState::Listen | TcpState::FinWait2 | TcpState::TimeWait
-            )
-        };
         let mut ids = self.socks.ids().into_iter().filter_map(|id| self.socks.get(id));
         ids.all(|sock| sock.end.is_none())
-            && host.tcp_ids().all(|id| sent(host.tcp_state(id)))
+            && host.tcp_ids().all(|id| is_sent(host.tcp_state(id)))
             && self.network.gateway.all_passed_on()
     }
 
@@ -397,8 +410,17 @@ impl Supervisor {
             flows: gateway.flows(),
             rtt: self.rtt,
             pcap_error,
+            undelivered: self.undelivered,
         }
     }
+}
+
+/// True in states in which all that was written has been acknowledged, the end included.
+fn is_sent(state: TcpState) -> bool {
+    matches!(
+        state,
+        TcpState::Closed | TcpState::Listen | TcpState::FinWait2 | TcpState::TimeWait
+    )
 }
 
 /// Descriptors to watch.
