@@ -10,6 +10,8 @@ use crate::settings::Settings;
 use crate::wire::{icmp, packet_from_bytes, protocol, udp};
 use rand::Rng as _;
 
+mod hostile;
+
 const ETH: InterfaceId = InterfaceId(1);
 const NOW: Instant = Instant::from_millis(1_000);
 
