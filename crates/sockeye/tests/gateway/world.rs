@@ -11,7 +11,7 @@ use sockeye_core::keys::Keys;
 use sockeye_core::netem::{Netem, Pipe};
 use sockeye_core::settings::Settings;
 use sockeye_core::socket::{BindOptions, Close, ListenerId, Outgoing, Received, Shutdown, TcpId, TcpOptions, UdpId};
-use sockeye_core::{Host, HostConfig, Instant};
+use sockeye_core::{Host, HostConfig, Instant, Packet};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct World {
     link: InterfaceId,
     /// From the program, and to it.
     pub(crate) pipes: [Pipe; 2],
+    /// What the program sent, for tests that ask for it.
+    pub(crate) watch: Option<Vec<Packet>>,
     start: std::time::Instant,
     skipped: Duration,
 }
@@ -72,6 +74,7 @@ impl World {
             gateway: Gateway::new(config).expect("a gateway"),
             link,
             pipes: ["up", "down"].map(|name| Pipe::new(netem, &Keys::new(7, "link"), name)),
+            watch: None,
             start: std::time::Instant::now(),
             skipped: Duration::ZERO,
         }
@@ -101,6 +104,9 @@ impl World {
             let (mut up, mut down) = (VecDeque::new(), VecDeque::new());
             self.program.poll_transmit(now, self.link, &mut up, 64);
             self.gateway.poll_transmit(now, &mut down, 64);
+            if let Some(watch) = &mut self.watch {
+                watch.extend(up.iter().cloned());
+            }
             for (pipe, packets) in self.pipes.iter_mut().zip([&mut up, &mut down]) {
                 packets.drain(..).for_each(|packet| pipe.push(now, packet));
                 packets.extend(std::iter::from_fn(|| pipe.pop(now)));
