@@ -66,6 +66,7 @@ impl Host {
             options,
             queue: VecDeque::new(),
             half_open: 0,
+            turned_away: VecDeque::new(),
             event: false,
         };
         let (index, generation) = self.tcp.listeners.insert(listener);
@@ -104,8 +105,10 @@ impl Host {
     }
 
     /// Takes the connection that has waited longest; look at its readiness, for bytes may have come already.
-    pub fn tcp_accept(&mut self, _now: Instant, id: ListenerId) -> Option<TcpId> {
-        self.tcp.listeners.get_mut(id.index, id.generation)?.queue.pop_front()
+    pub fn tcp_accept(&mut self, now: Instant, id: ListenerId) -> Option<TcpId> {
+        let accepted = self.tcp.listeners.get_mut(id.index, id.generation)?.queue.pop_front()?;
+        self.let_in(now, id.index);
+        Some(accepted)
     }
 
     /// Stops listening. Connections that wait to be accepted are reset, half-open ones forgotten.

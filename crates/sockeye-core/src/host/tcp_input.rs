@@ -124,11 +124,41 @@ impl Host {
                 let _ = self.tcp.forget_half_open(index, &mut self.demux);
                 Ok(())
             }
-            // The remote believes itself connected and may never speak again: our SYN-ACK, repeated, makes it answer when there may be room.
-            HalfOpen::Complete if full => Err(DropReason::ListenQueueFull),
+            HalfOpen::Complete if full => {
+                self.turn_away(index);
+                Err(DropReason::ListenQueueFull)
+            }
             HalfOpen::Complete => {
                 let _ = self.tcp.forget_half_open(index, &mut self.demux);
                 self.complete(now, &record, options, segment)
+            }
+        }
+    }
+
+    /// The remote believes itself connected and may never speak again, but there is no room for it: it is remembered.
+    fn turn_away(&mut self, index: u32) {
+        if let Some(record) = self.tcp.half_open.at_mut(index)
+            && record.turn_away()
+            && let Some(listener) = self.tcp.listeners.at_mut(record.listener)
+        {
+            listener.turned_away.push_back(index);
+        }
+    }
+
+    /// There may be room in the accept queue of `listener`: those that were turned away come in, the longest waiting first.
+    pub(super) fn let_in(&mut self, now: Instant, listener: u32) {
+        while let Some(held) = self.tcp.listeners.at_mut(listener)
+            && !held.is_full()
+            && let Some(index) = held.turned_away.pop_front()
+        {
+            let options = held.options.clone();
+            // A record that came and went in the meantime is not meant, nor one of another listener in its place.
+            if let Some(record) = self.tcp.half_open.at(index).copied()
+                && record.listener == listener
+                && let Some(answer) = record.answer_turned_away()
+            {
+                let _ = self.tcp.forget_half_open(index, &mut self.demux);
+                let _ = self.complete(now, &record, options, answer);
             }
         }
     }

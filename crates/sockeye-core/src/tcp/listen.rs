@@ -10,6 +10,7 @@ use super::options::ts_clock;
 use super::seq::SeqNumber;
 use super::tcb::Tcb;
 use crate::counters::DropReason;
+use crate::packet::Body;
 use crate::settings::Settings;
 use crate::socket::TcpOptions;
 use crate::time::Instant;
@@ -28,6 +29,8 @@ pub(crate) struct Listener {
     pub(crate) queue: VecDeque<crate::socket::TcpId>,
     /// Half-open connections remembered.
     pub(crate) half_open: u32,
+    /// Half-open connections whose remote answered and found the accept queue full: they come in when there is room.
+    pub(crate) turned_away: VecDeque<u32>,
     pub(crate) event: bool,
 }
 
@@ -46,6 +49,7 @@ impl Listener {
 const WITH_TIMESTAMPS: u8 = 1;
 const WITH_SACK: u8 = 2;
 const WITH_SCALING: u8 = 4;
+const TURNED_AWAY: u8 = 8;
 
 /// A half-open connection: what must be known to finish it.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +230,41 @@ impl SynReceived {
             return Err(DropReason::BadAck);
         }
         Ok(HalfOpen::Complete)
+    }
+
+    /// Notes that the remote answered and was turned away; true the first time. A remote with nothing to send will not speak again.
+    pub(crate) fn turn_away(&mut self) -> bool {
+        let first = self.bits & TURNED_AWAY == 0;
+        self.bits |= TURNED_AWAY;
+        // Whenever it comes in, that is no measure of the round trip.
+        self.retries = self.retries.max(1);
+        first
+    }
+
+    /// The answer of a remote that was turned away, as far as it is known: it acknowledged our SYN. Its window is the SYN's.
+    pub(crate) fn answer_turned_away(&self) -> Option<Segment> {
+        if self.bits & TURNED_AWAY == 0 {
+            return None;
+        }
+        let options = Options {
+            timestamps: self.facts().options.timestamps,
+            ..Options::default()
+        };
+        let scale = if self.bits & WITH_SCALING != 0 {
+            self.scale.min(14)
+        } else {
+            0
+        };
+        Some(Segment {
+            seq: self.irs + 1,
+            ack: self.iss + 1,
+            flags: Flags::ACK,
+            window: self.window >> scale,
+            options,
+            len: 0,
+            unit: 0,
+            body: Body::new(),
+        })
     }
 
     /// The connection, about to see the segment that completes it.
