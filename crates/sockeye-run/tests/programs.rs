@@ -121,6 +121,26 @@ fn rebind() {
     check("rebind.py", &[]);
 }
 
+/// Compares what `script` prints over `netem` with the text beside it.
+fn check_alone(netem: &[&str], script: &str) {
+    let Some(python) = python() else { return };
+    let mut supervised = Command::new(supervise());
+    supervised.args(netem).args([python, &format!("{script}.py")]);
+    let got = lines(&output(supervised), "supervised");
+    let want = std::fs::read_to_string(programs().join(format!("{script}.txt"))).expect("the text is there");
+    assert_eq!(got, want.lines().collect::<Vec<_>>(), "{script}");
+}
+
+#[test]
+fn slow_link() {
+    check_alone(&["delay 100ms"], "slow_link");
+}
+
+#[test]
+fn refused() {
+    check_alone(&[], "refused");
+}
+
 #[test]
 fn statuses() {
     for (case, argv, want) in [
