@@ -17,7 +17,9 @@ pub fn segment(mut packet: Packet, mtu: u32, out: &mut VecDeque<Packet>) {
         Gso::Tcp { mss: size } | Gso::Udp { size } => u32::from(size.max(1)),
     };
     let may_shrink = matches!(packet.meta.gso, Gso::Tcp { .. });
-    let Some(layout) = Layout::find(packet.head.as_slice(), usize::from(packet.meta.l3)) else {
+    // Headers alone make a head that fits all; anything else is no super-segment, whatever its metadata says.
+    let whole = |layout: &Layout| layout.end == packet.head.len() && !layout.fragment;
+    let Some(layout) = Layout::find(packet.head.as_slice(), usize::from(packet.meta.l3)).filter(whole) else {
         packet.meta.gso = Gso::None;
         return out.push_back(packet);
     };

@@ -7,6 +7,7 @@ use crate::keys::{Keys, below};
 use crate::packet::Head;
 use crate::wire::{self, packet_from_bytes, tcp};
 use bytes::Bytes;
+use rand::Rng as _;
 use std::collections::VecDeque;
 use std::net::Ipv6Addr;
 
@@ -252,4 +253,52 @@ fn differences_are_kept() {
         (2, Csum::Full),
         "a wrong checksum is left to be found"
     );
+}
+
+/// Random and mutated bytes with any split and any offsets: nothing panics, and no payload appears from nowhere.
+#[test]
+fn no_packet_does_harm() {
+    let mut rng = Keys::new(2, "gro").stream("test");
+    for _ in 0..20_000 {
+        let mut batch = Vec::new();
+        for nth in 0..4_u32 {
+            let mut bytes = super_segment(below(&mut rng, 2) == 0, 1, nth * 100, 100, 1_000).to_vec();
+            for _ in 0..below(&mut rng, 4) {
+                let at = below(&mut rng, bytes.len() as u64) as usize;
+                bytes[at] = rng.next_u32() as u8;
+            }
+            bytes.truncate(below(&mut rng, 300) as usize);
+            let split = below(&mut rng, bytes.len().min(128) as u64 + 1) as usize;
+            let mut packet = Packet {
+                head: Head::from_slice(&bytes[..split]),
+                ..Packet::default()
+            };
+            packet.push_payload(Bytes::copy_from_slice(&bytes[split..]));
+            (packet.meta.l3, packet.meta.l4) =
+                [(0, 20), (0, 40), (rng.next_u32() as u8, rng.next_u32() as u8)][below(&mut rng, 3) as usize];
+            packet.meta.csum = [Csum::Full, Csum::Partial, Csum::Verified][below(&mut rng, 3) as usize];
+            packet.meta.gso = [
+                Gso::None,
+                Gso::Tcp {
+                    mss: below(&mut rng, 60) as u16,
+                },
+                Gso::Udp {
+                    size: below(&mut rng, 60) as u16,
+                },
+            ][below(&mut rng, 3) as usize];
+            batch.push(packet);
+        }
+        let before: u32 = batch.iter().map(|packet| packet.meta.len).sum();
+        coalesce(&mut batch);
+        let mut wire: VecDeque<Packet> = batch.into_iter().flat_map(|packet| segmented(packet, 1_500)).collect();
+        wire.iter_mut().for_each(gso::finish);
+        assert_eq!(wire.iter().map(|packet| packet.meta.len).sum::<u32>(), before);
+        assert_eq!(
+            wire.iter()
+                .flat_map(|packet| &packet.body)
+                .map(Bytes::len)
+                .sum::<usize>(),
+            before as usize
+        );
+    }
 }

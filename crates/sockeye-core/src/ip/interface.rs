@@ -40,7 +40,7 @@ impl Interface {
     }
 
     /// An interface without addresses yet.
-    pub(super) fn new(config: InterfaceConfig) -> Self {
+    pub(super) fn new(config: &InterfaceConfig) -> Self {
         Self {
             medium: config.medium,
             mtu: config.mtu,

@@ -158,9 +158,8 @@ impl Ip {
     /// Adds an interface with its addresses.
     pub(crate) fn add_interface(&mut self, config: InterfaceConfig) -> InterfaceId {
         let id = InterfaceId(self.interfaces.len() as u32);
-        let addresses = config.addresses.clone();
-        self.interfaces.push(Interface::new(config));
-        for (address, prefix) in addresses {
+        self.interfaces.push(Interface::new(&config));
+        for (address, prefix) in config.addresses {
             self.add_address(id, address, prefix);
         }
         id
@@ -207,7 +206,7 @@ impl Ip {
     /// The way to `dst`, with the given source address or the best of ours. `None` when no route leads there.
     pub(crate) fn route(&self, dst: IpAddr, src: Option<IpAddr>) -> Option<Path> {
         if self.is_local(dst) {
-            let mtu = self.interface(InterfaceId::LOOPBACK)?.mtu;
+            let mtu = limit(dst, self.interface(InterfaceId::LOOPBACK)?.mtu);
             // Any loopback address speaks from the first one, as everywhere.
             let own = if address::is_loopback(dst) && !self.interface(InterfaceId::LOOPBACK)?.has(dst) {
                 IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)
@@ -237,7 +236,7 @@ impl Ip {
     }
 
     fn path(&self, dst: IpAddr, src: Option<IpAddr>, interface: InterfaceId, next_hop: IpAddr) -> Option<Path> {
-        let mtu = self.interface(interface)?.mtu;
+        let mtu = limit(dst, self.interface(interface)?.mtu);
         let mtu = self.path_mtus.find(dst).map_or(mtu, |path| path.min(mtu));
         let src = src.or_else(|| self.source_address(dst, interface))?;
         Some(Path {
@@ -329,6 +328,11 @@ impl Ip {
     fn interface(&self, id: InterfaceId) -> Option<&Interface> {
         self.interfaces.get(id.0 as usize)
     }
+}
+
+/// No IPv4 packet is longer than its length field can tell, whatever the link carries; IPv6's does not count the header.
+fn limit(dst: IpAddr, mtu: u32) -> u32 {
+    if dst.is_ipv4() { mtu.min(0xffff) } else { mtu }
 }
 
 #[cfg(test)]

@@ -252,6 +252,7 @@ fn errors_come_back_with_what_they_are_about() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn who_may_send_what_to_whom() {
     let local = |route_localnet, any_address| {
         let mut node = Node::new(&["10.0.2.15", "fd00::15"], any_address);

@@ -129,7 +129,7 @@ mod tests {
         for _ in 0..400 {
             rng.fill_bytes(&mut bytes);
             let len = below(&mut rng, 70_000) as usize;
-            let len = if len % 3 == 0 { len } else { len % 100 };
+            let len = if len.is_multiple_of(3) { len } else { len % 100 };
             let cut = below(&mut rng, len as u64 + 1) as usize;
             assert_eq!(checksum(&bytes[..len]), naive(&bytes[..len]));
             let mut sum = Sum::default();
