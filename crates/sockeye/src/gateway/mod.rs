@@ -40,6 +40,7 @@ mod ground;
 mod kernel;
 mod poller;
 mod publish;
+mod relay;
 mod tcp;
 mod udp;
 

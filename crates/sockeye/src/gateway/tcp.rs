@@ -1,22 +1,20 @@
 //! TCP relays: a connection of the gateway's host on one side, a kernel socket on the other.
 //!
 //! A connection inside is accepted only after the kernel's own connection to the same address was, so that a refusal, a timeout or an
-//! unreachable network outside is the same inside. Then bytes go both ways under backpressure: what one side does not take yet is read from
-//! the other only up to one step's worth ([`READ`], [`WRITE`]). Ends are carried over as they are: FIN by half close, RST by RST. What one side accepted is delivered to the other before
-//! its end is (for a reset: within [`DRAIN`]).
+//! unreachable network outside is the same inside. Then bytes go both ways under backpressure (`relay`): what one side does not take yet is
+//! read from the other only up to one step's worth. Ends are carried over as they are: FIN by half close, RST by RST. What one side accepted
+//! is delivered to the other before its end is (for a reset: within [`DRAIN`]).
 
-use super::counters::{Direction, Flow, FlowState, Protocol};
+use super::counters::{Direction, Flow, FlowState};
 use super::ground::{Ground, Owner};
 use super::kernel;
 use super::poller::{Arena, Key, Kind, Ready};
 use super::publish::{Door, Doors};
-use bytes::Bytes;
+use super::relay::{End, Relay, Stage, inside_failure};
 use rustix::io::Errno;
-use rustix::net::Shutdown as KernelShutdown;
 use sockeye_core::Instant;
-use sockeye_core::buf::Rope;
-use sockeye_core::error::{ConnectError, SocketError, WriteError};
-use sockeye_core::socket::{Close, Readiness, Shutdown, SynAnswer, SynId, TcpId, TcpInfo, TcpOptions};
+use sockeye_core::error::ConnectError;
+use sockeye_core::socket::{Close, SynAnswer, SynId, TcpId, TcpOptions};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -26,200 +24,12 @@ use std::time::Duration;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often a drain is looked at.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
-/// Bytes moved in one step: one pooled buffer in, a few out.
-const READ: usize = 64 << 10;
-const WRITE: usize = 256 << 10;
-/// Below this, received bytes move to a buffer of their own size, so that short messages do not each hold a large one.
-const SMALL: usize = 2 << 10;
-
-/// How a relay began, and where it stands.
-#[derive(Debug)]
-enum Stage {
-    /// The kernel connects; the program's SYN waits.
-    Connecting(SynId),
-    /// The kernel accepted a client of a published port; the connection to the program is on its way.
-    Entering,
-    /// Both sides are connected.
-    Open,
-    /// The outside was reset; what it sent before is still on its way to the program.
-    Draining { until: Instant },
-}
-
-#[derive(Debug)]
-struct Relay {
-    stage: Stage,
-    /// Gone when there is nothing more to read from it.
-    fd: Option<OwnedFd>,
-    id: Option<TcpId>,
-    direction: Direction,
-    inside: SocketAddr,
-    outside: SocketAddr,
-    /// Read from the kernel, not yet taken by the host.
-    inward: Bytes,
-    /// Read from the host, not yet taken by the kernel.
-    outward: Rope,
-    can_read: bool,
-    can_write: bool,
-    /// The kernel announced an end: read until it comes.
-    hangup: bool,
-    /// The outside's end of stream was read and handed on.
-    outside_ended: bool,
-    /// The program's end of stream was read and handed on.
-    inside_ended: bool,
-    /// The next look at a drain is set.
-    timed: bool,
-    opened: Instant,
-    connect_time: Option<Duration>,
-    sent: u64,
-    received: u64,
-}
-
-/// Why a relay is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Both directions ended.
-    Done,
-    /// The kernel's connection failed.
-    OutsideFailed,
-    /// The connection to the program failed.
-    InsideFailed(FlowState),
-}
 
 /// All relays.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     relays: Arena<Relay>,
     timers: BTreeSet<(Instant, Key)>,
-}
-
-impl Relay {
-    fn new(stage: Stage, direction: Direction, inside: SocketAddr, outside: SocketAddr, opened: Instant) -> Self {
-        Self {
-            stage,
-            fd: None,
-            id: None,
-            direction,
-            inside,
-            outside,
-            inward: Bytes::new(),
-            outward: Rope::new(),
-            can_read: true,
-            can_write: true,
-            hangup: false,
-            outside_ended: false,
-            inside_ended: false,
-            timed: false,
-            opened,
-            connect_time: None,
-            sent: 0,
-            received: 0,
-        }
-    }
-
-    fn flow(&self, ground: &Ground, state: FlowState) -> Flow {
-        let info = self.id.and_then(|id| ground.host.tcp_info(ground.now, id));
-        Flow {
-            protocol: Protocol::Tcp,
-            direction: self.direction,
-            inside: self.inside,
-            outside: self.outside,
-            name: ground.answers.name_of(self.outside.ip()).map(str::to_owned),
-            state,
-            sent: self.sent,
-            received: self.received,
-            opened: self.opened.as_micros(),
-            connect_time: self.connect_time.map(|time| time.as_micros() as u64),
-            rtt: info.as_ref().and_then(measured(|info| info.rtt)),
-            min_rtt: info.as_ref().and_then(measured(|info| info.min_rtt)),
-            retransmissions: info.map_or(0, |info| info.total_retrans),
-        }
-    }
-
-    /// Moves bytes both ways until neither side takes or gives more.
-    fn pump(&mut self, ground: &mut Ground) -> Result<(), End> {
-        let (Some(fd), Some(id)) = (self.fd.take(), self.id) else {
-            return Err(End::OutsideFailed);
-        };
-        // Outward even when inward failed: the program's last words go out before the end that follows them.
-        let inward = self.move_inward(ground, &fd, id);
-        let outward = self.move_outward(ground, &fd, id);
-        self.fd = Some(fd);
-        inward.and(outward)?;
-        if self.outside_ended && self.inside_ended {
-            return Err(End::Done);
-        }
-        match inside_failure(ground.host.tcp_readiness(id)) {
-            Some(state) => Err(End::InsideFailed(state)),
-            None => Ok(()),
-        }
-    }
-
-    fn move_inward(&mut self, ground: &mut Ground, fd: &OwnedFd, id: TcpId) -> Result<(), End> {
-        loop {
-            if !self.inward.is_empty() {
-                match ground.host.tcp_write(ground.now, id, &mut self.inward) {
-                    Ok(_) if self.inward.is_empty() => {}
-                    // The events of the host tell how it ended, or when there is room.
-                    Ok(_) | Err(WriteError::WouldBlock | WriteError::NotConnected) => return Ok(()),
-                    Err(WriteError::TimedOut) => return Err(End::InsideFailed(FlowState::TimedOut)),
-                    Err(_) => return Err(End::InsideFailed(FlowState::Reset)),
-                }
-            }
-            if !self.can_read || self.outside_ended {
-                return Ok(());
-            }
-            // One buffer more than the host may take: a write that it does not take whole makes it tell when there is room.
-            match kernel::read(fd, ground.host.pool(), READ) {
-                Ok(bytes) if bytes.is_empty() => {
-                    self.outside_ended = true;
-                    if matches!(self.stage, Stage::Open) {
-                        ground.host.tcp_shutdown(ground.now, id, Shutdown::Write);
-                    }
-                }
-                Ok(bytes) => {
-                    self.can_read = bytes.len() == READ || self.hangup;
-                    self.received += bytes.len() as u64;
-                    self.inward = if bytes.len() < SMALL {
-                        Bytes::copy_from_slice(&bytes)
-                    } else {
-                        bytes
-                    };
-                }
-                Err(Errno::AGAIN) => self.can_read = false,
-                Err(Errno::INTR) => {}
-                Err(_) => return Err(End::OutsideFailed),
-            }
-        }
-    }
-
-    fn move_outward(&mut self, ground: &mut Ground, fd: &OwnedFd, id: TcpId) -> Result<(), End> {
-        while !self.inside_ended {
-            if self.outward.is_empty() {
-                let taken = if self.can_write {
-                    ground.host.tcp_read(ground.now, id, WRITE, &mut self.outward)
-                } else {
-                    0
-                };
-                if taken == 0 {
-                    if ended(ground.host.tcp_readiness(id)) {
-                        self.inside_ended = true;
-                        let _ = rustix::net::shutdown(fd, KernelShutdown::Write);
-                    }
-                    return Ok(());
-                }
-            }
-            if !self.can_write {
-                return Ok(());
-            }
-            match kernel::write(fd, &mut self.outward) {
-                Ok(taken) => self.sent += taken as u64,
-                Err(Errno::AGAIN) => self.can_write = false,
-                Err(Errno::INTR) => {}
-                Err(_) => return Err(End::OutsideFailed),
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Relays {
@@ -503,28 +313,4 @@ fn connect_inside(ground: &mut Ground, from: SocketAddr, inside: SocketAddr) -> 
         }
     }
     None
-}
-
-/// How the connection to the program failed, when it did.
-fn inside_failure(readiness: Readiness) -> Option<FlowState> {
-    match readiness.error {
-        Some(SocketError::ConnectionRefused) => Some(FlowState::Refused),
-        Some(SocketError::TimedOut) => Some(FlowState::TimedOut),
-        Some(SocketError::HostUnreachable | SocketError::NetworkUnreachable | SocketError::Prohibited) => {
-            Some(FlowState::Unreachable)
-        }
-        Some(_) => Some(FlowState::Reset),
-        None if readiness.closed && !readiness.fin_received => Some(FlowState::Reset),
-        None => None,
-    }
-}
-
-/// True after the program's FIN and all before it: a connection that broke gives nothing more to read either.
-fn ended(readiness: Readiness) -> bool {
-    readiness.eof && readiness.fin_received
-}
-
-/// A TcpInfo field that is 0 until it was measured.
-fn measured(field: impl Fn(&TcpInfo) -> u32) -> impl Fn(&TcpInfo) -> Option<u32> {
-    move |info| Some(field(info)).filter(|value| *value != 0 && *value != u32::MAX)
 }
