@@ -47,6 +47,9 @@ struct Ends {
     pretend: Label,
 }
 
+/// Looks at a call's arguments.
+type Branch = fn(&mut Assembler, &Ends);
+
 /// The filter for this machine's architecture.
 pub(crate) fn program() -> Vec<Instruction> {
     let mut asm = Assembler::new();
@@ -68,7 +71,7 @@ pub(crate) fn program() -> Vec<Instruction> {
     for nr in MISSING {
         asm.if_equal(nr as u32, ends.missing);
     }
-    let branches: [(i64, fn(&mut Assembler, &Ends)); 5] = [
+    let branches: [(i64, Branch); 5] = [
         (libc::SYS_socket, socket),
         (libc::SYS_sendto, |asm, ends| transfer(asm, ends, SEND_FLAGS)),
         (libc::SYS_recvfrom, |asm, ends| transfer(asm, ends, RECV_FLAGS)),

@@ -88,7 +88,7 @@ impl Supervisor {
                     self.held.insert(at, held);
                     at += 1;
                 }
-                other => self.answer(&held.call, other),
+                other => self.answer(&held.call, &other),
             }
         }
     }
@@ -110,7 +110,7 @@ impl Supervisor {
             let due = self.held[at].wait.deadline.filter(|(deadline, _)| *deadline <= now);
             if let Some((_, errno)) = due {
                 let held = self.held.remove(at);
-                self.answer(&held.call, Err(errno));
+                self.answer(&held.call, &Err(errno));
             } else {
                 at += 1;
             }
@@ -150,7 +150,7 @@ impl Supervisor {
                 // Negative values of `answer` are errnos.
                 self.listener.answer(held.call.id, -ERESTARTSYS);
             } else {
-                self.answer(&held.call, Err(Errno::INTR));
+                self.answer(&held.call, &Err(Errno::INTR));
             }
         }
     }

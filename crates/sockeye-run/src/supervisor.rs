@@ -291,15 +291,15 @@ impl Supervisor {
             }
             self.held.push(Held::new(call, wait));
         } else {
-            self.answer(&call, answered);
+            self.answer(&call, &answered);
         }
     }
 
     /// Answers a call.
-    pub(crate) fn answer(&mut self, call: &Call, answered: Answered) {
+    pub(crate) fn answer(&self, call: &Call, answered: &Answered) {
         tracing::trace!(tid = call.tid, nr = call.nr, args = ?call.args, ?answered, "call");
         let told = match answered {
-            Ok(Answer::Value(value)) => self.listener.answer(call.id, value),
+            Ok(Answer::Value(value)) => self.listener.answer(call.id, *value),
             Ok(Answer::Continue) => self.listener.proceed(call.id),
             Ok(Answer::Wait(_) | Answer::Done) => true,
             Err(errno) => self.listener.answer(call.id, -i64::from(errno.raw_os_error())),
@@ -312,17 +312,19 @@ impl Supervisor {
     /// Refuses what we do not serve: `what` is said once per process, when the user wants to hear.
     pub(crate) fn refuse(&mut self, call: &Call, what: &str, errno: rustix::io::Errno) -> Answered {
         self.counters.refused += 1;
-        let tgid = identity::status(call.tid).map_or(call.tid, |status| status.tgid);
-        if self.verbose && self.told.insert((tgid, what.to_owned())) {
-            let error = std::io::Error::from(errno);
-            eprintln!("sockeye: process {tgid}: {what}: refused ({error})");
+        if self.verbose {
+            let tgid = identity::status(call.tid).map_or(call.tid, |status| status.tgid);
+            if self.told.insert((tgid, what.to_owned())) {
+                let error = std::io::Error::from(errno);
+                eprintln!("sockeye: process {tgid}: {what}: refused ({error})");
+            }
         }
         Err(errno)
     }
 
     /// A remark for the user, once per process and text.
-    pub(crate) fn remark(&mut self, what: String) {
-        if self.verbose && self.told.insert((0, what.clone())) {
+    pub(crate) fn remark(&mut self, what: &str) {
+        if self.verbose && self.told.insert((0, what.to_owned())) {
             eprintln!("sockeye: {what}");
         }
     }

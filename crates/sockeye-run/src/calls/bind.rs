@@ -138,10 +138,10 @@ impl Supervisor {
             Some(Ok(outside)) => {
                 tracing::debug!(inside = %what.inside, %outside, "published");
                 if outside.port() != what.inside.port() {
-                    self.remark(format!("port {} is published as {outside}", what.inside.port()));
+                    self.remark(&format!("port {} is published as {outside}", what.inside.port()));
                 }
             }
-            Some(Err(error)) => self.remark(error.to_string()),
+            Some(Err(error)) => self.remark(&error.to_string()),
             None => {}
         }
     }

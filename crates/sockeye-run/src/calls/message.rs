@@ -64,89 +64,59 @@ fn one(level: i32, kind: i32, data: &[u8], into: &mut Outgoing) -> Result<(), Er
 /// What the program wants to know of a datagram that arrived.
 pub(super) fn build(options: &Options, family: Family, arrival: &Arrival) -> Vec<u8> {
     let mut control = Vec::new();
-    let (ip, ip6) = (libc::IPPROTO_IP, libc::IPPROTO_IPV6);
-    if options.flag(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) || options.flag(libc::SOL_SOCKET, libc::SO_TIMESTAMP) {
-        let nanos = options.flag(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        let part = i64::from(if nanos {
-            since.subsec_nanos()
-        } else {
-            since.subsec_micros()
-        });
-        let stamp = [(since.as_secs() as i64).to_ne_bytes(), part.to_ne_bytes()].concat();
-        push(
-            &mut control,
-            libc::SOL_SOCKET,
-            if nanos {
-                libc::SO_TIMESTAMPNS
-            } else {
-                libc::SO_TIMESTAMP
-            },
-            &stamp,
-        );
-    }
-    if options.flag(libc::SOL_SOCKET, libc::SO_RXQ_OVFL) && arrival.drops > 0 {
-        push(
-            &mut control,
-            libc::SOL_SOCKET,
-            libc::SO_RXQ_OVFL,
-            &(arrival.drops as u32).to_ne_bytes(),
-        );
-    }
+    about_socket(&mut control, options, arrival);
     let index: i32 = if arrival.to.ip().is_loopback() { 1 } else { 2 };
+    let mut push_if = |level, flag, kind, data: &[u8]| {
+        if options.flag(level, flag) {
+            push(&mut control, level, kind, data);
+        }
+    };
+    let ip = libc::IPPROTO_IP;
     if let IpAddr::V4(to) = arrival.to.ip() {
-        if options.flag(ip, libc::IP_PKTINFO) {
-            let info = [&index.to_ne_bytes()[..], &to.octets(), &to.octets()].concat();
-            push(&mut control, ip, libc::IP_PKTINFO, &info);
-        }
-        if options.flag(ip, libc::IP_RECVTTL) {
-            push(&mut control, ip, libc::IP_TTL, &i32::from(arrival.ttl).to_ne_bytes());
-        }
-        if options.flag(ip, libc::IP_RECVTOS) {
-            push(&mut control, ip, libc::IP_TOS, &[arrival.tos]);
-        }
-        if options.flag(ip, libc::IP_RECVORIGDSTADDR) {
-            push(
-                &mut control,
-                ip,
-                libc::IP_RECVORIGDSTADDR,
-                &Family::V4.encode(arrival.to),
-            );
-        }
+        let info = [&index.to_ne_bytes()[..], &to.octets(), &to.octets()].concat();
+        push_if(ip, libc::IP_PKTINFO, libc::IP_PKTINFO, &info);
+        push_if(
+            ip,
+            libc::IP_RECVTTL,
+            libc::IP_TTL,
+            &i32::from(arrival.ttl).to_ne_bytes(),
+        );
+        push_if(ip, libc::IP_RECVTOS, libc::IP_TOS, &[arrival.tos]);
+        let to = Family::V4.encode(arrival.to);
+        push_if(ip, libc::IP_RECVORIGDSTADDR, libc::IP_RECVORIGDSTADDR, &to);
     }
+    let ip6 = libc::IPPROTO_IPV6;
     if family == Family::V6 {
         let to = match arrival.to.ip() {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        if options.flag(ip6, libc::IPV6_RECVPKTINFO) {
-            push(
-                &mut control,
-                ip6,
-                libc::IPV6_PKTINFO,
-                &[&to.octets()[..], &index.to_ne_bytes()].concat(),
-            );
-        }
-        if options.flag(ip6, libc::IPV6_RECVHOPLIMIT) {
-            push(
-                &mut control,
-                ip6,
-                libc::IPV6_HOPLIMIT,
-                &i32::from(arrival.ttl).to_ne_bytes(),
-            );
-        }
-        if options.flag(ip6, libc::IPV6_RECVTCLASS) {
-            push(
-                &mut control,
-                ip6,
-                libc::IPV6_TCLASS,
-                &i32::from(arrival.tos).to_ne_bytes(),
-            );
-        }
+        let info = [&to.octets()[..], &index.to_ne_bytes()].concat();
+        let (ttl, tos) = (
+            i32::from(arrival.ttl).to_ne_bytes(),
+            i32::from(arrival.tos).to_ne_bytes(),
+        );
+        push_if(ip6, libc::IPV6_RECVPKTINFO, libc::IPV6_PKTINFO, &info);
+        push_if(ip6, libc::IPV6_RECVHOPLIMIT, libc::IPV6_HOPLIMIT, &ttl);
+        push_if(ip6, libc::IPV6_RECVTCLASS, libc::IPV6_TCLASS, &tos);
     }
     control
+}
+
+/// When it came, and how many did not fit.
+fn about_socket(control: &mut Vec<u8>, options: &Options, arrival: &Arrival) {
+    let sol = libc::SOL_SOCKET;
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let since = since.unwrap_or_default();
+    let stamp = |part: u32| [(since.as_secs() as i64).to_ne_bytes(), i64::from(part).to_ne_bytes()].concat();
+    if options.flag(sol, libc::SO_TIMESTAMPNS) {
+        push(control, sol, libc::SO_TIMESTAMPNS, &stamp(since.subsec_nanos()));
+    } else if options.flag(sol, libc::SO_TIMESTAMP) {
+        push(control, sol, libc::SO_TIMESTAMP, &stamp(since.subsec_micros()));
+    }
+    if options.flag(sol, libc::SO_RXQ_OVFL) && arrival.drops > 0 {
+        push(control, sol, libc::SO_RXQ_OVFL, &(arrival.drops as u32).to_ne_bytes());
+    }
 }
 
 /// The entry of the error queue that tells of an ICMP error: `struct sock_extended_err` and who reported it.

@@ -4,7 +4,7 @@ use crate::address::Family;
 use crate::call::{Answer, Answered, Call, OK};
 use crate::options::table::{self, DATAGRAM, STREAM};
 use crate::options::{info, number};
-use crate::socket::{DatagramId, Kind, SockId, State};
+use crate::socket::{DatagramId, Kind, SockId, State, Stream};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -33,7 +33,7 @@ impl Supervisor {
         let sock = self.socks.get_mut(id).ok_or(Errno::BADF)?;
         match (level, name) {
             (libc::IPPROTO_TCP, libc::TCP_CONGESTION) if sock.stream().is_some() => {
-                sock.options.set_congestion(&value)?
+                sock.options.set_congestion(&value)?;
             }
             (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => sock.options.set_device(&value)?,
             (libc::IPPROTO_IP, libc::IP_MULTICAST_IF) => return OK,
@@ -157,7 +157,7 @@ impl Supervisor {
             }
             (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(sock.stream().map(|_| self.tcp_info(id))),
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {
-                if let Some(tcp) = sock.stream().and_then(|stream| stream.tcp())
+                if let Some(tcp) = sock.stream().and_then(Stream::tcp)
                     && let Some(info) = self.network.host.tcp_info(self.now, tcp)
                 {
                     return int(info.snd_mss as i32);
@@ -175,7 +175,7 @@ impl Supervisor {
         const LISTEN: u8 = 10;
         let stream = self.socks.get(id).and_then(|sock| sock.stream());
         let info = stream
-            .and_then(|stream| stream.tcp())
+            .and_then(Stream::tcp)
             .and_then(|tcp| self.network.host.tcp_info(self.now, tcp));
         let listening = matches!(stream.map(|stream| &stream.state), Some(State::Listening { .. }));
         let info = info.unwrap_or_else(|| sockeye_core::socket::TcpInfo {
@@ -191,7 +191,7 @@ impl Supervisor {
         match &mut sock.kind {
             Kind::Datagram(datagram) => {
                 let pending = datagram.error.take();
-                pending.map_or(0, |errno| errno.raw_os_error())
+                pending.map_or(0, Errno::raw_os_error)
             }
             Kind::Stream(stream) => match stream.state {
                 State::Ended { .. } => {
