@@ -11,7 +11,6 @@ use sockeye_core::{Host, HostConfig, Instant, Packet};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 /// Packets taken from one place at a time.
 const BATCH: usize = 256;
@@ -26,12 +25,7 @@ pub(crate) struct Network {
     mtu: u32,
     out: VecDeque<Packet>,
     batch: Vec<Packet>,
-    /// When the gateway was last told what the link does.
-    reported: Instant,
 }
-
-/// How often the gateway is told.
-const REPORT: Duration = Duration::from_millis(50);
 
 impl Network {
     pub(crate) fn new(config: &mut RunConfig) -> io::Result<Self> {
@@ -88,7 +82,6 @@ impl Network {
             mtu,
             out: VecDeque::new(),
             batch: Vec::new(),
-            reported: Instant::ZERO,
         })
     }
 
@@ -99,10 +92,7 @@ impl Network {
 
     /// Carries packets until nothing moves any more: true; or for long enough that others should have a turn: false.
     pub(crate) fn turn(&mut self, now: Instant) -> bool {
-        if now.since(self.reported) >= REPORT {
-            self.reported = now;
-            self.gateway.set_link_report(self.link.report());
-        }
+        self.gateway.set_link_report(self.link.report());
         (0..64).any(|_| !self.step(now))
     }
 

@@ -52,45 +52,85 @@ fn converse(stream: TcpStream) -> Option<()> {
                 length = value.trim().parse().ok()?;
             }
         }
-        let mut received = Vec::new();
-        (&mut reader).take(length).read_to_end(&mut received).ok()?;
+        let mut sum = Sum::default();
+        let mut left = length;
+        let mut piece = vec![0; 64 << 10];
+        while left > 0 {
+            let n = reader.read(&mut piece[..left.min(64 << 10) as usize]).ok()?;
+            if n == 0 {
+                return None;
+            }
+            sum.add(&piece[..n]);
+            left -= n as u64;
+        }
         let path = first.split_whitespace().nth(1)?.trim_start_matches('/').to_owned();
-        let body = if length > 0 {
-            format!("{} bytes, sum {}\n", received.len(), sum(&received)).into_bytes()
-        } else {
-            pattern(path.parse().unwrap_or(0))
-        };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: application/octet-stream\r\n\r\n",
-            body.len()
-        );
+        let answer = (length > 0).then(|| format!("{length} bytes, sum {}\n", sum.value()));
+        let size = answer.as_ref().map_or_else(|| path.parse().unwrap_or(0), String::len);
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nContent-Type: application/octet-stream\r\n\r\n");
         writer.write_all(head.as_bytes()).ok()?;
-        writer.write_all(&body).ok()?;
+        match answer {
+            Some(text) => writer.write_all(text.as_bytes()).ok()?,
+            None => pieces(size, |piece| writer.write_all(piece)).ok()?,
+        }
     }
+}
+
+/// Gives [`pattern`] piece by piece.
+fn pieces<E>(mut n: usize, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(64 << 10);
+    while n > 0 {
+        bytes.clear();
+        while bytes.len() < 64 << 10 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes.extend(state.to_le_bytes());
+        }
+        let piece = n.min(bytes.len());
+        give(&bytes[..piece])?;
+        n -= piece;
+    }
+    Ok(())
 }
 
 /// `n` bytes that are not the same anywhere near.
 pub(crate) fn pattern(n: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(n + 8);
-    while bytes.len() < n {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes.truncate(n);
-    bytes
+    let mut whole = Vec::with_capacity(n);
+    let given: Result<(), ()> = pieces(n, |piece| {
+        whole.extend_from_slice(piece);
+        Ok(())
+    });
+    given.expect("a vector takes all");
+    whole
 }
 
 /// A sum that notices a byte that is wrong, missing or in the wrong place (Fletcher's).
-pub(crate) fn sum(bytes: &[u8]) -> u64 {
-    let (mut a, mut b) = (0_u64, 0_u64);
-    for &byte in bytes {
-        a = (a + u64::from(byte)) % 0xffff_fffb;
-        b = (b + a) % 0xffff_fffb;
+#[derive(Default)]
+struct Sum {
+    a: u64,
+    b: u64,
+}
+
+impl Sum {
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.a = (self.a + u64::from(byte)) % 0xffff_fffb;
+            self.b = (self.b + self.a) % 0xffff_fffb;
+        }
     }
-    b << 32 | a
+
+    fn value(&self) -> u64 {
+        self.b << 32 | self.a
+    }
+}
+
+/// The sum that [`Web`] tells of what it was sent.
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
+    let mut sum = Sum::default();
+    sum.add(bytes);
+    sum.value()
 }
 
 /// A port of the machine's loopback that is free now.

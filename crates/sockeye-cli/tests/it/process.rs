@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No program of these tests needs as long as this; one that does hangs.
+/// Hardly any program of these tests needs as long as this; one that does hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// `sockeye` with these arguments.
@@ -104,6 +104,7 @@ pub(crate) struct Running {
     /// Streams still open.
     open: u8,
     exit: Option<ExitStatus>,
+    limit: Duration,
 }
 
 impl Running {
@@ -137,7 +138,14 @@ impl Running {
             stderr: Vec::new(),
             open: 2,
             exit: None,
+            limit: LIMIT,
         }
+    }
+
+    /// With another time to end in.
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Waits until a line of output, of either stream, is what `pick` looks for.
@@ -181,14 +189,14 @@ impl Running {
     #[track_caller]
     pub(crate) fn finish(mut self) -> Finished {
         while self.open > 0 || self.exit.is_none() {
-            assert!(self.step(), "no end within {LIMIT:?}; {}", self.so_far());
+            assert!(self.step(), "no end within {:?}; {}", self.limit, self.so_far());
         }
         self.so_far()
     }
 
     /// Takes one event in; false when the time is up.
     fn step(&mut self) -> bool {
-        let left = LIMIT.saturating_sub(self.started.elapsed());
+        let left = self.limit.saturating_sub(self.started.elapsed());
         match self.events.recv_timeout(left) {
             Ok(Event::Stdout(bytes)) => self.stdout.extend(bytes),
             Ok(Event::Stderr(bytes)) => self.stderr.extend(bytes),

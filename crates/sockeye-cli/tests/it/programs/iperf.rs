@@ -99,11 +99,12 @@ fn iperf3_serves_the_machine() {
         &["iperf3", "-s", "-1", "--forceflush", "-p", &port],
     ));
     let _ = server.wait_for_line("Server listening");
-    let ended = finish(Command::new("iperf3").args(["-c", "127.0.0.1", "-p", &port, "-n", "20M", "-J"])).success();
-    let sent = report(&ended);
-    assert!(number(&sent, "/end/sum_received/bytes") > 10 << 20, "{sent:#}");
+    let ended = finish(Command::new("iperf3").args(["-c", "127.0.0.1", "-p", &port, "-t", "1", "-J"])).success();
+    // What the server had not read when the client said that it was over is not counted: buffers on the way hold megabytes.
+    let received = number(&report(&ended), "/end/sum_received/bytes");
+    assert!(received > 1 << 20, "{ended}");
     let ended = server.finish().success();
     let footer = Footer::of(&ended);
-    assert!(footer.number("/link/down/bytes") > 10 << 20, "{footer:?}");
+    assert!(footer.number("/link/down/bytes") >= received, "{footer:?}");
     footer.through(2, 20);
 }
