@@ -13,7 +13,8 @@ use sockeye_core::counters::DropReason;
 use sockeye_core::host::{HostConfig, InterfaceConfig, InterfaceId, Medium};
 use sockeye_core::keys::{Keys, below, unit};
 use sockeye_core::socket::{
-    BindOptions, Close, ListenerId, Outgoing, RawId, Shutdown, SocketId, State, TcpId, TcpOptions, UdpId,
+    BindOptions, Close, ListenerId, Outgoing, RawId, Refused, Shutdown, SocketId, State, Stray, SynAnswer, TcpId,
+    TcpOptions, UdpId, Unreachable,
 };
 use sockeye_core::time::{Duration, Instant, MS};
 use sockeye_core::{Host, Packet};
@@ -57,15 +58,25 @@ fn address(end: u8, v6: bool) -> IpAddr {
     }
 }
 
+/// The hardware address of a host: every other world is Ethernet.
+fn hardware(seed: u64, end: u8) -> Option<[u8; 6]> {
+    (seed % 4 >= 2).then_some([2, 0, 0, 0, 0, end])
+}
+
 impl Side {
     fn new(seed: u64, end: u8) -> Self {
         let mut host = Host::new(HostConfig {
             seed,
+            // One world in three attacks a gateway.
+            any_address: end == 1 && seed.is_multiple_of(3),
             ..HostConfig::default()
         });
         let interface = host.add_interface(InterfaceConfig {
             name: "eth0".to_owned(),
-            medium: Medium::Ip,
+            medium: match hardware(seed, end) {
+                None => Medium::Ip,
+                Some(address) => Medium::Ethernet { address },
+            },
             mtu: 1500,
             gso: seed.is_multiple_of(2),
             addresses: vec![(address(end, false), 24), (address(end, true), 64)],
@@ -100,8 +111,12 @@ impl World {
         Self {
             dice: keys.stream("dice"),
             now: Instant::from_millis(1),
-            sides: [Side::new(seed, 1), Side::new(seed ^ 1 << 40, 2)],
-            forger: Forger::new(keys.stream("forger"), address(1, false), address(1, true)),
+            sides: [Side::new(seed, 1), Side::new(seed + 12 * (1 << 40), 2)],
+            forger: Forger::new(
+                keys.stream("forger"),
+                [address(1, false), address(1, true)],
+                hardware(seed, 1),
+            ),
             out: VecDeque::new(),
             rope: Rope::new(),
             seen: BTreeSet::new(),
@@ -264,6 +279,9 @@ impl Side {
                 }
             }
         }
+        while let Some(stray) = self.host.poll_stray() {
+            self.answer(now, &stray);
+        }
         for id in &self.udp {
             while self.host.udp_recv(*id).is_some() {}
             let _ = (self.host.udp_take_error(*id), self.host.udp_take_report(*id));
@@ -290,6 +308,49 @@ struct Tally {
     delivered: u64,
     drops: BTreeMap<&'static str, u64>,
     challenges: u64,
+}
+
+impl Side {
+    /// What a gateway may do about something that arrived for nobody: all of it, in turn.
+    fn answer(&mut self, now: Instant, stray: &Stray) {
+        let choice = now.as_nanos() % 5;
+        match stray {
+            Stray::Syn { id, .. } => {
+                let answer = match choice {
+                    0 => SynAnswer::Refuse,
+                    1 => SynAnswer::Unreachable(Unreachable::Host),
+                    2 => SynAnswer::Ignore,
+                    _ => SynAnswer::Accept(TcpOptions::default()),
+                };
+                if let Some(id) = self.host.answer_syn(now, *id, answer) {
+                    if self.connections.len() < CONNECTIONS {
+                        self.connections.push(id);
+                    } else {
+                        self.host.tcp_close(now, id, Close::Reset);
+                    }
+                }
+            }
+            Stray::Datagram {
+                local, remote, data, ..
+            } => {
+                let datagram = Outgoing {
+                    data: data.clone(),
+                    ..Outgoing::default()
+                };
+                if choice < 3 {
+                    let _ = self.host.send_datagram(now, *local, *remote, datagram);
+                } else {
+                    let refused = Refused::Datagram {
+                        local: *local,
+                        remote: *remote,
+                        len: data.len(),
+                    };
+                    self.host.refuse(now, refused, Unreachable::Port);
+                }
+            }
+            Stray::Echo { echo, .. } => self.host.send_echo_reply(now, echo.clone()),
+        }
+    }
 }
 
 #[test]

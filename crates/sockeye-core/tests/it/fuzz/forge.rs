@@ -37,6 +37,8 @@ const AWKWARD: [u32; 14] = [
 pub(super) struct Forger {
     dice: Xoshiro256PlusPlus,
     victim: [IpAddr; 2],
+    /// The victim's hardware address, where there is Ethernet.
+    hardware: Option<[u8; 6]>,
     /// What the victim sent, and what was sent to it.
     from_victim: VecDeque<Vec<u8>>,
     to_victim: VecDeque<Vec<u8>>,
@@ -67,10 +69,11 @@ fn place(bytes: &[u8]) -> Option<Place> {
 }
 
 impl Forger {
-    pub(super) fn new(dice: Xoshiro256PlusPlus, v4: IpAddr, v6: IpAddr) -> Self {
+    pub(super) fn new(dice: Xoshiro256PlusPlus, victim: [IpAddr; 2], hardware: Option<[u8; 6]>) -> Self {
         Self {
             dice,
-            victim: [v4, v6],
+            victim,
+            hardware,
             from_victim: VecDeque::new(),
             to_victim: VecDeque::new(),
         }
@@ -106,7 +109,7 @@ impl Forger {
             if memory.len() == MEMORY {
                 let _ = memory.pop_front();
             }
-            memory.push_back(segment.to_vec());
+            memory.push_back(segment.to_vec().split_off(usize::from(segment.meta.l3)));
         }
     }
 
@@ -117,7 +120,8 @@ impl Forger {
             1..=2 => self.blind(),
             3 => self.syn(),
             4..=5 => self.icmp_error().unwrap_or_default(),
-            6..=12 => self.reply().unwrap_or_default(),
+            6 => self.neighbor(),
+            7..=12 => self.reply().unwrap_or_default(),
             _ => self.replay().unwrap_or_default(),
         };
         let mutations = [0, 0, 1, 1, 2, 4, 16][self.upto(6)];
@@ -128,7 +132,13 @@ impl Forger {
         if believed {
             repair(&mut bytes);
         }
-        let mut packet = packet_from_bytes(Bytes::from(bytes), Medium::Ip);
+        let mut packet = match self.hardware {
+            None => packet_from_bytes(Bytes::from(bytes), Medium::Ip),
+            Some(address) => {
+                let frame = self.frame(address, bytes);
+                packet_from_bytes(Bytes::from(frame), Medium::Ethernet { address })
+            }
+        };
         if believed && self.chance(0.9) {
             packet.meta.csum = if self.chance(0.5) {
                 Csum::Verified
@@ -162,6 +172,66 @@ impl Forger {
         }
         let from = self.stranger(v6);
         ip(from, self.victim[usize::from(v6)], protocol, &payload)
+    }
+
+    /// An Ethernet frame around an IP packet, or an ARP packet instead of one.
+    fn frame(&mut self, victim: [u8; 6], mut ip: Vec<u8>) -> Vec<u8> {
+        let mut to = match self.upto(9) {
+            0 => [0xff; 6],
+            1 => [0x33, 0x33, 0, 0, 0, 1],
+            _ => victim,
+        };
+        let from = [2, 0, 0, 0, 0, self.upto(4) as u8];
+        let mut kind: u16 = if ip.first().is_some_and(|first| first >> 4 == 6) {
+            0x86dd
+        } else {
+            0x800
+        };
+        if self.chance(0.05) {
+            kind = 0x806;
+            ip = vec![0, 1, 8, 0, 6, 4, 0, 1 + self.upto(2) as u8];
+            ip.extend_from_slice(&from);
+            ip.extend_from_slice(&[10, 0, 0, self.upto(9) as u8]);
+            ip.extend_from_slice(&[2, 0, 0, 0, 0, self.upto(4) as u8]);
+            ip.extend_from_slice(&[10, 0, 0, self.upto(3) as u8]);
+            let mutations = self.upto(2);
+            for _ in 0..mutations {
+                self.mutate(&mut ip);
+            }
+        }
+        if self.chance(0.02) {
+            kind = self.word() as u16;
+            to[5] ^= 1;
+        }
+        let mut frame = [&to[..], &from[..], &kind.to_be_bytes()[..], &ip[..]].concat();
+        if self.chance(0.02) {
+            frame.truncate(self.upto(20));
+        }
+        frame
+    }
+
+    /// Neighbor and router discovery, hop limit 255 as it has to be.
+    fn neighbor(&mut self) -> Vec<u8> {
+        let mut message = vec![[133, 134, 135, 136, 137][self.upto(4)], 0, 0, 0];
+        message.extend_from_slice(&self.word().to_be_bytes());
+        let target = if self.chance(0.7) {
+            self.victim[1]
+        } else {
+            self.stranger(true)
+        };
+        if let IpAddr::V6(target) = target {
+            message.extend_from_slice(&target.octets());
+        }
+        let options = self.upto(3);
+        for _ in 0..options {
+            let len = [0, 1, 1, 1, 2, 40][self.upto(5)];
+            message.extend_from_slice(&[self.upto(5) as u8, len]);
+            message.resize(message.len() + 6, 9);
+        }
+        let from = self.stranger(true);
+        let mut packet = ip(from, self.victim[1], 58, &message);
+        packet[7] = 255;
+        packet
     }
 
     /// A SYN from anywhere to the port that is listened on, some with a payload.
