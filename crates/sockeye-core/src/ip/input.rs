@@ -10,6 +10,7 @@ use crate::host::InterfaceId;
 use crate::packet::{Csum, Gso, HEAD_ROOM, Packet};
 use crate::settings::Settings;
 use crate::time::Instant;
+use crate::wire::ipv4::OptionFault;
 use crate::wire::ipv6::Stop;
 use crate::wire::layout::{Layout, transport_len};
 use crate::wire::{ipv4, ipv6, protocol, tcp, udp};
@@ -99,13 +100,41 @@ impl Ip {
         fit(packet, usize::from(header.total_len))?;
         (datagram.src, datagram.dst) = (header.src.into(), header.dst.into());
         self.accept(datagram.interface, datagram.src, datagram.dst, settings)?;
+        datagram.packet.meta.l4 = header.header_len;
+        if len > ipv4::HEADER_LEN {
+            (datagram.protocol, datagram.ttl, datagram.tos) = (header.protocol, header.ttl, header.tos);
+            self.check_options(now, datagram, &header, counters)?;
+        }
         if header.is_fragment() {
             let whole = self.on_fragment_v4(now, datagram.interface, &header, &datagram.packet, counters)?;
             return self.input_whole(now, datagram, whole, counters, settings);
         }
-        datagram.packet.meta.l4 = header.header_len;
         (datagram.protocol, datagram.ttl, datagram.tos) = (header.protocol, header.ttl, header.tos);
         Ok(true)
+    }
+
+    /// RFC 1122 §3.2.1.8: options need not be understood, but must be readable; who sent others is told (§3.2.2.5).
+    #[cold]
+    fn check_options(
+        &mut self,
+        now: Instant,
+        datagram: &mut Datagram,
+        header: &ipv4::Header,
+        counters: &mut Counters,
+    ) -> Result<(), DropReason> {
+        match ipv4::check_options(&datagram.packet.head.as_slice()[..usize::from(header.header_len)]) {
+            Ok(()) => Ok(()),
+            Err(OptionFault::SourceRoute) => Err(DropReason::Martian),
+            Err(OptionFault::Length(pointer)) => {
+                // RFC 1122 §3.2.2: never about any but the first fragment.
+                if header.offset == 0 {
+                    // An ICMP type decides whether it may be answered.
+                    let _ = pull(&mut datagram.packet, usize::from(header.header_len) + 1);
+                    self.parameter_problem(now, datagram, 0, pointer.into(), false, counters);
+                }
+                Err(DropReason::Malformed)
+            }
+        }
     }
 
     /// The IPv6 header and its extensions.

@@ -1,4 +1,4 @@
-//! The IPv4 header (RFC 791 §3.1): bytes to fields and back. Options are skipped over (RFC 1122 §3.2.1.8), never built.
+//! The IPv4 header (RFC 791 §3.1): bytes to fields and back. Options are checked and otherwise skipped over (RFC 1122 §3.2.1.8), never built.
 
 use super::checksum;
 use crate::counters::DropReason;
@@ -73,6 +73,42 @@ pub fn parse(bytes: &[u8]) -> Result<Header, DropReason> {
     })
 }
 
+/// What makes the options of a header unacceptable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionFault {
+    /// An impossible length; where it stands, from the start of the header. Worth a parameter problem.
+    Length(u8),
+    /// A source route, which only serves to get around filters nowadays. RFC 7126 §4.3, §4.4.
+    SourceRoute,
+}
+
+/// Looks through the options of `header`, which is the whole header.
+///
+/// # Errors
+/// The first [`OptionFault`].
+pub fn check_options(header: &[u8]) -> Result<(), OptionFault> {
+    const END: u8 = 0;
+    const NOP: u8 = 1;
+    const LOOSE_SOURCE_ROUTE: u8 = 131;
+    const STRICT_SOURCE_ROUTE: u8 = 137;
+    let mut at = HEADER_LEN;
+    while let Some(&kind) = header.get(at) {
+        match kind {
+            END => break,
+            NOP => at += 1,
+            LOOSE_SOURCE_ROUTE | STRICT_SOURCE_ROUTE => return Err(OptionFault::SourceRoute),
+            _ => {
+                let len = usize::from(header.get(at + 1).copied().unwrap_or(0));
+                if len < 2 || at + len > header.len() {
+                    return Err(OptionFault::Length(at as u8 + 1));
+                }
+                at += len;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// True when the checksum over the whole header (options included) is right. RFC 1122 §3.2.1.2.
 pub fn verify(header: &[u8]) -> bool {
     checksum::checksum(header) == 0
@@ -121,6 +157,27 @@ mod tests {
             assert!(verify(head.as_slice()));
             assert_eq!(parse(head.as_slice()), Ok(header));
             assert_eq!(header.is_fragment(), !dont_fragment);
+        }
+    }
+
+    #[test]
+    fn options_table() {
+        use OptionFault::{Length, SourceRoute};
+        for (case, options, want) in [
+            ("none", &[][..], Ok(())),
+            ("padding", &[1, 1, 1, 0], Ok(())),
+            ("behind the end", &[0, 131, 3, 4], Ok(())),
+            ("router alert", &[148, 4, 0, 0], Ok(())),
+            ("record route and padding", &[7, 7, 4, 0, 0, 0, 0, 1], Ok(())),
+            ("length 0", &[7, 0, 0, 0], Err(Length(21))),
+            ("length 1", &[1, 7, 1, 0], Err(Length(22))),
+            ("beyond the header", &[7, 5, 0, 0], Err(Length(21))),
+            ("no length", &[1, 1, 1, 7], Err(Length(24))),
+            ("loose source route", &[1, 131, 3, 4], Err(SourceRoute)),
+            ("strict source route", &[137, 3, 4, 0], Err(SourceRoute)),
+        ] {
+            let header = [&[0; 20][..], options].concat();
+            assert_eq!(check_options(&header), want, "{case}");
         }
     }
 
