@@ -1,6 +1,6 @@
 //! Connections to the built-in services: between a connection of the gateway's host and a [`Service`], which knows no sockets.
 //!
-//! A service whose client reads slowly makes no more output than [`OUTPUT`](crate::services::OUTPUT), and takes no more input than it can answer.
+//! A service whose client reads slowly makes no more output than [`OUTPUT`], and takes no more input than it can answer.
 
 use super::counters::{Direction, Flow, FlowState, Protocol};
 use super::ground::{Ground, Owner};

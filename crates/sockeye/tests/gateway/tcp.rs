@@ -1,4 +1,4 @@
-use crate::world::{World, numbered};
+use crate::world::{World, loopbacks, numbered};
 use rustix::net::sockopt::set_socket_linger;
 use sockeye::gateway::{FlowState, GatewayConfig};
 use sockeye_core::error::SocketError;
@@ -26,7 +26,7 @@ fn closed_port() -> SocketAddr {
 
 #[test]
 fn bytes_go_both_ways_and_ends_carry_over() {
-    for at in ["127.0.0.1:0", "[::1]:0"] {
+    for at in loopbacks() {
         let mut world = World::new();
         let data = numbered(3 << 20);
         let (address, served) = server(at, |mut stream| {
@@ -225,7 +225,7 @@ fn a_bad_link_changes_nothing_but_the_time() {
         jitter: Duration::from_millis(1),
         ..Netem::default()
     };
-    for at in ["127.0.0.1:0", "[::1]:0"] {
+    for at in loopbacks() {
         let mut world = World::over(GatewayConfig::default(), &netem);
         let data = numbered(1 << 20);
         let (address, served) = server(at, |mut stream| {

@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::world::{World, loopbacks};
 use sockeye_core::error::SocketError;
 use sockeye_core::socket::UdpOptions;
 use std::net::UdpSocket;
@@ -12,7 +12,7 @@ fn kernel(at: &str) -> UdpSocket {
 
 #[test]
 fn datagrams_go_out_and_their_answers_come_back() {
-    for at in ["127.0.0.1:0", "[::1]:0"] {
+    for at in loopbacks() {
         let mut world = World::new();
         let server = kernel(at);
         let to = server.local_addr().unwrap();
@@ -53,7 +53,7 @@ fn everybody_outside_sees_one_port() {
 
 #[test]
 fn a_closed_port_is_an_error_of_the_socket() {
-    for at in ["127.0.0.1:0", "[::1]:0"] {
+    for at in loopbacks() {
         let mut world = World::new();
         let closed = kernel(at).local_addr().unwrap();
         let id = world.udp(if closed.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" });

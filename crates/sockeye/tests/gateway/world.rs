@@ -252,3 +252,12 @@ pub(crate) fn numbered(len: usize) -> Vec<u8> {
         .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
         .collect()
 }
+
+/// Any port of the machine's loopback addresses; IPv6 where the machine has it.
+pub(crate) fn loopbacks() -> Vec<&'static str> {
+    let v6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
+    if !v6 {
+        eprintln!("skipped: no IPv6 on this machine's loopback");
+    }
+    ["127.0.0.1:0"].into_iter().chain(v6.then_some("[::1]:0")).collect()
+}
