@@ -34,7 +34,7 @@ Examples:
 
 /// Run any program on a TCP/IP of its own, over a network as bad as you ask for, without root.
 #[derive(Parser, Debug)]
-#[command(name = "sockeye", version, styles = Styles::plain(), disable_help_subcommand = true)]
+#[command(name = "sockeye", version, styles = Styles::plain())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

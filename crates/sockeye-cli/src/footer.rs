@@ -3,6 +3,7 @@
 use crate::link::Link;
 use serde_json::{Value, json};
 use sockeye::gateway::LinkCounters;
+use sockeye_core::netem::{Loss, Netem};
 use sockeye_run::Outcome;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -34,24 +35,26 @@ pub(crate) fn text(outcome: &Outcome, link: &Link) -> Vec<String> {
     let _ = write!(first, "; seed {}", outcome.seed);
     let mut lines = vec![first];
     if !(link.up.is_none() && link.down.is_none()) {
-        lines.push(format!("up   {}", direction(up)));
-        lines.push(format!("down {}", direction(down)));
+        lines.push(format!("up   {}", direction(up, &link.up)));
+        lines.push(format!("down {}", direction(down, &link.down)));
     }
     lines
 }
 
-/// What the link did in one direction.
-fn direction(link: &LinkCounters) -> String {
+/// What the link did in one direction: whatever was asked for, and whatever happened.
+fn direction(link: &LinkCounters, netem: &Netem) -> String {
     let mut line = format!("{}, {}", count(link.packets, "packet"), bytes(link.bytes));
-    for (what, packets) in [
-        ("lost", link.lost),
-        ("delayed", link.delayed),
-        ("reordered", link.reordered),
-        ("duplicated", link.duplicated),
-        ("corrupted", link.corrupted),
-        ("dropped, queue full", link.overflowed),
+    let delays = !netem.delay.is_zero() || !netem.jitter.is_zero();
+    let loses = netem.loss != Loss::None || !netem.blackhole.is_empty();
+    for (what, asked, packets) in [
+        ("lost", loses, link.lost),
+        ("delayed", delays, link.delayed),
+        ("reordered", netem.reorder > 0.0, link.reordered),
+        ("duplicated", netem.duplicate > 0.0, link.duplicated),
+        ("corrupted", netem.corrupt > 0.0, link.corrupted),
+        ("dropped, queue full", false, link.overflowed),
     ] {
-        if packets > 0 {
+        if packets > 0 || asked {
             let share = 100.0 * packets as f64 / link.packets.max(1) as f64;
             let _ = write!(line, "; {} {what} ({share:.1}%)", grouped(packets));
         }
@@ -125,7 +128,12 @@ fn bytes(number: u64) -> String {
 fn span(least: Duration, most: Duration) -> String {
     let round = |time: Duration| {
         let millis = time.as_secs_f64() * 1e3;
-        let digits = if millis < 1.0 { 2 } else { usize::from(millis < 10.0) };
+        let digits = match millis {
+            ..0.1 => 3,
+            ..1.0 => 2,
+            ..10.0 => 1,
+            _ => 0,
+        };
         format!("{millis:.digits$}")
     };
     let (least, most) = (round(least), round(most));
@@ -158,18 +166,33 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(span(ms(124), ms(203)), "124-203ms");
         assert_eq!(span(Duration::from_micros(210), ms(2)), "0.21-2.0ms");
+        assert_eq!(
+            span(Duration::from_micros(4), Duration::from_micros(70)),
+            "0.004-0.070ms"
+        );
         assert_eq!(span(ms(40), ms(40)), "40ms");
     }
 
     #[test]
-    fn a_direction_names_what_happened_and_only_that() {
+    fn a_direction_names_what_happened_and_what_was_asked_for() {
         let link = LinkCounters {
             packets: 9_812,
             bytes: 96_300,
             lost: 197,
             ..LinkCounters::default()
         };
-        assert_eq!(direction(&link), "9 812 packets, 96.3 kB; 197 lost (2.0%)");
-        assert_eq!(direction(&LinkCounters::default()), "0 packets, 0 bytes");
+        assert_eq!(
+            direction(&link, &Netem::NONE),
+            "9 812 packets, 96.3 kB; 197 lost (2.0%)"
+        );
+        assert_eq!(direction(&LinkCounters::default(), &Netem::NONE), "0 packets, 0 bytes");
+        let asked = Netem {
+            loss: Loss::Random(0.02),
+            ..Netem::NONE
+        };
+        assert_eq!(
+            direction(&LinkCounters::default(), &asked),
+            "0 packets, 0 bytes; 0 lost (0.0%)"
+        );
     }
 }
