@@ -185,8 +185,8 @@ fn a_megabyte_each_way_over_both_families() {
             (0..2).all(|side| left[side].is_empty() && hosts[side].tcp_readiness(ids[side]).eof)
         });
         assert!(got.iter().all(|got| got[..] == bytes[..]), "{to}");
-        for side in 0..2 {
-            wire.hosts[side].tcp_close(wire.now, ids[side], Close::Graceful);
+        for (host, id) in wire.hosts.iter_mut().zip(ids) {
+            host.tcp_close(wire.now, id, Close::Graceful);
         }
         wire.run(200 * SECOND);
         for host in &wire.hosts {

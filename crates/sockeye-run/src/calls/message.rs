@@ -49,8 +49,10 @@ fn one(level: i32, kind: i32, data: &[u8], into: &mut Outgoing) -> Result<(), Er
                 .filter(|source| !source.is_unspecified())
                 .map(|source| source.to_ipv4_mapped().map_or(IpAddr::V6(source), IpAddr::V4));
         }
-        (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => into.tos = Some(byte()?),
-        (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => into.ttl = Some(byte()?),
+        (libc::IPPROTO_IP, libc::IP_TOS) => into.tos = Some(byte()?),
+        (libc::IPPROTO_IP, libc::IP_TTL) => into.ttl = Some(byte()?),
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => into.tos = exact_or_default(data)?,
+        (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => into.ttl = exact_or_default(data)?,
         (table::UDP, libc::UDP_SEGMENT) => {
             let size = data.get(..2).ok_or(Errno::INVAL)?;
             into.segment_size = Some(u16::from_ne_bytes([size[0], size[1]])).filter(|&size| size > 0);
@@ -59,6 +61,38 @@ fn one(level: i32, kind: i32, data: &[u8], into: &mut Outgoing) -> Result<(), Er
         _ => return Err(Errno::INVAL),
     }
     Ok(())
+}
+
+/// A number of 0 to 255 in an `int` and nothing else; -1 stands for the socket's own. RFC 3542 §6.3 and §6.5.
+fn exact_or_default(data: &[u8]) -> Result<Option<u8>, Errno> {
+    let value = i32::from_ne_bytes(data.try_into().map_err(|_| Errno::INVAL)?);
+    match value {
+        -1 => Ok(None),
+        value => u8::try_from(value).map(Some).map_err(|_| Errno::INVAL),
+    }
+}
+
+/// As much of `control` as `room` bytes hold, as the kernel cuts it: messages in order, the last one short if need be, and none without its
+/// whole header. True when something was left out.
+pub(super) fn fit(control: &[u8], room: usize) -> (Vec<u8>, bool) {
+    let mut fitted = Vec::new();
+    let mut rest = control;
+    while rest.len() >= HEADER {
+        let len = u64::from_ne_bytes(std::array::from_fn(|i| rest[i])) as usize;
+        let left = room - fitted.len();
+        if left < HEADER {
+            return (fitted, true);
+        }
+        if left < len {
+            fitted.extend((left as u64).to_ne_bytes());
+            fitted.extend(&rest[8..left]);
+            return (fitted, true);
+        }
+        let space = len.next_multiple_of(8).min(rest.len());
+        fitted.extend(&rest[..space.min(left)]);
+        rest = &rest[space..];
+    }
+    (fitted, false)
 }
 
 /// What the program wants to know of a datagram that arrived.
@@ -152,6 +186,36 @@ fn push(control: &mut Vec<u8>, level: i32, kind: i32, data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_is_cut_as_the_kernel_cuts_it() {
+        let mut control = Vec::new();
+        push(&mut control, 41, 1, &[1; 4]);
+        push(&mut control, 41, 2, &[2; 4]);
+        assert_eq!(control.len(), 48);
+        // Room, what is left of it, whether something is missing, and the length that the last header claims.
+        for (room, len, cut, last) in [
+            (100, 48, false, 20),
+            (48, 48, false, 20),
+            (44, 44, false, 20),
+            (43, 43, true, 19),
+            (40, 40, true, 16),
+            (39, 24, true, 20),
+            (20, 20, false, 20),
+            (17, 17, true, 17),
+            (15, 0, true, 0),
+            (0, 0, true, 0),
+        ] {
+            let whole = if room == 20 { &control[..24] } else { &control[..] };
+            let (fitted, missing) = fit(whole, room);
+            assert_eq!((fitted.len(), missing), (len, cut), "{room}");
+            let at = if len > 24 { 24 } else { 0 };
+            let claimed = fitted
+                .get(at..at + 8)
+                .map_or(0, |bytes| u64::from_ne_bytes(bytes.try_into().unwrap()));
+            assert_eq!(claimed, last, "{room}");
+        }
+    }
 
     #[test]
     fn a_message_reads_back() {

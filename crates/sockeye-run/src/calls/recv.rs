@@ -305,12 +305,11 @@ fn tell(call: &Call, at: u64, message: &Message, told: &Told) -> Result<(), Errn
         call.write(at + 8, &(told.name.len() as u32).to_ne_bytes())?;
     }
     let room = if message.control == 0 { 0 } else { message.control_len };
-    let fits = told.control.len() <= room;
-    let control: &[u8] = if fits { &told.control } else { &[] };
+    let (control, cut) = message::fit(&told.control, room);
     if room > 0 {
-        call.write(message.control, control)?;
+        call.write(message.control, &control)?;
     }
-    let flags = told.flags | if fits { 0 } else { libc::MSG_CTRUNC };
+    let flags = told.flags | if cut { libc::MSG_CTRUNC } else { 0 };
     call.write(at + 40, &(control.len() as u64).to_ne_bytes())?;
     call.write(at + 48, &flags.to_ne_bytes())
 }
