@@ -64,11 +64,21 @@ fn cannot_spawn(program: &OsString, error: &io::Error) -> SpawnError {
     let program = program.to_string_lossy();
     match error.kind() {
         io::ErrorKind::NotFound => SpawnError::NotFound(format!("{program}: not found")),
+        // A folder of PATH that we may not look into hides nothing that we could have run.
+        io::ErrorKind::PermissionDenied if !program.contains('/') && !in_path(&program) => {
+            SpawnError::NotFound(format!("{program}: not found"))
+        }
         _ if error.raw_os_error() == Some(libc::ENOEXEC) => {
             SpawnError::CannotExecute(format!("{program}: not a program (a script without a #! line?)"))
         }
         _ => SpawnError::CannotExecute(format!("{program}: {error}")),
     }
+}
+
+/// Whether a folder of PATH shows a file of this name.
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).symlink_metadata().is_ok())
 }
 
 /// We need a descriptor for each of the program's sockets. After the start, so that the program keeps its own limit.

@@ -8,6 +8,7 @@ use crate::process::{Running, finish, sockeye_run};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The program, built once; `None` where there is no Go.
@@ -39,7 +40,8 @@ fn build() -> Result<TempDir, String> {
         // A cache that is ours, whoever runs the tests.
         .env("GOCACHE", folder.path().join("cache"))
         .env("HOME", folder.path());
-    let ended = finish(&mut command);
+    // The first build makes the standard library, too.
+    let ended = Running::start(&mut command).within(Duration::from_secs(900)).finish();
     if ended.status == 0 {
         Ok(folder)
     } else {
