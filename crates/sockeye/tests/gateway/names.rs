@@ -135,7 +135,7 @@ fn without_a_server_the_answer_is_a_failure_at_once() {
         let answer = ask(&mut world, SERVER, &query(4, "www.example.", RecordType::A));
         assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
         assert!(answer.edns.is_some_and(|edns| edns.option(15.into()).is_some()));
-        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert!(begin.elapsed() < Duration::from_secs(3));
         let answer = ask(&mut world, SERVER, &query(5, "nobody.invalid.", RecordType::A));
         assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
     }

@@ -172,7 +172,7 @@ fn a_program_that_does_not_read_stops_the_server() {
     let mut world = World::new();
     let (address, served) = server("127.0.0.1:0", |mut stream| {
         let data = numbered(32 << 20);
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.write_all(&data).unwrap();
     });
     let id = world.connect(address).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 fn kernel(at: &str) -> UdpSocket {
     let socket = UdpSocket::bind(at).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     socket
 }
 
