@@ -146,6 +146,27 @@ mod tests {
         assert_eq!(cookie(std::fs::File::open("/dev/null").unwrap()), None);
     }
 
+    /// Kernels before 6.9 give handles of processes only.
+    #[test]
+    fn descriptors_are_copied_from_threads_and_from_processes() {
+        use std::os::fd::AsRawFd;
+        let (a, _b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+        for threads in [Tasks::new().threads, false] {
+            let mut tasks = Tasks {
+                pidfds: HashMap::new(),
+                threads,
+            };
+            for _ in 0..2 {
+                let copy = tasks.copy(tid, a.as_raw_fd()).unwrap();
+                assert_eq!(cookie(&copy), cookie(&a));
+            }
+            assert_eq!(tasks.copy(tid, 1_000_000).unwrap_err(), Errno::BADF);
+            assert_eq!(tasks.copy(tid, -1).unwrap_err(), Errno::BADF);
+            assert_eq!(tasks.known(), [tid]);
+        }
+    }
+
     #[test]
     fn status_lines() {
         let text =

@@ -267,6 +267,8 @@ fn from_program(
         });
         match got {
             Ok(0) if hung_up => return Moved::Over(Close::Graceful),
+            // Closed since we looked: how it was closed decides what comes next, not the end of stream.
+            Ok(0) if events(end).contains(PollFlags::HUP) => return Moved::More,
             Ok(0) => {
                 if !stream.shut_told {
                     stream.shut_told = true;
