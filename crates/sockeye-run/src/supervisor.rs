@@ -150,6 +150,8 @@ impl Supervisor {
         self.reap();
         loop {
             self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
+            // What has arrived comes before what fell due: after a pause an answer may be here already.
+            self.network.turn(self.now);
             self.network.handle_timeout(self.now);
             self.tick();
             let quiet = self.settle();

@@ -149,7 +149,9 @@ fn an_interrupt_ends_the_program_and_the_run_tells() {
     if !have(&["python3"]) {
         return;
     }
-    let script = "import socket\nl = socket.create_server(('127.0.0.1', 0))\nprint('ready', flush=True)\nl.accept()";
+    // Whoever runs the tests in the background has them ignore the signal, and their children too.
+    let script = "import signal, socket\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n\
+                  l = socket.create_server(('127.0.0.1', 0))\nprint('ready', flush=True)\nl.accept()";
     let mut run = Running::start(&mut sockeye_run(&[], &["python3", "-c", script]));
     let _ = run.wait_for_line("ready");
     // As a terminal does: to the whole group.

@@ -11,12 +11,12 @@ use crate::time::{Duration, Instant};
 pub(super) const QUICK_ACKS: u8 = 16;
 
 impl Tcb {
-    /// In-order bytes arrived: an acknowledgement is owed, now or soon.
+    /// In-order bytes arrived: an acknowledgement is owed, now or soon. More than one full segment is a second segment.
     pub(super) fn owe_ack(&mut self, now: Instant, segment: u32, settings: &Settings) {
         self.rcv_mss = self.rcv_mss.max(segment.min(u32::from(self.adv_mss)) as u16);
         let unacked = self.rcv_nxt.after(self.rcv_acked);
         let quick = self.quick > 0 && !self.bits.has(Bits::PINGPONG);
-        if unacked >= 2 * u32::from(self.rcv_mss) || quick || self.opt().quickack {
+        if unacked > u32::from(self.rcv_mss) || quick || self.opt().quickack {
             self.bits.set(Bits::ACK_NOW);
         } else if !self.bits.has(Bits::ACK_OWED) {
             self.bits.set(Bits::ACK_OWED);
