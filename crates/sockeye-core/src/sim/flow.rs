@@ -300,11 +300,18 @@ impl Flows {
     /// Runs until every connection has come to its end.
     ///
     /// # Errors
-    /// When one does not within `limit` of virtual time, or does but not as planned; when a byte is wrong.
-    pub fn run(&mut self, sim: &mut Sim, limit: Duration) -> Result<(), Stuck> {
-        let end = sim.now() + limit;
+    /// When no byte is written or read for `patience` of virtual time and it is not the end; when it is, but not as planned; when a byte is
+    /// wrong.
+    pub fn run(&mut self, sim: &mut Sim, patience: Duration) -> Result<(), Stuck> {
+        let mut end = sim.now() + patience;
+        let mut moved = 0;
         loop {
             self.poll(sim);
+            let outcomes = self.flows.iter().flat_map(Flow::outcomes);
+            let sum = outcomes.map(|outcome| outcome.sent + outcome.received).sum();
+            if moved != sum {
+                (moved, end) = (sum, sim.now() + patience);
+            }
             if self.open == 0
                 || self
                     .flows
@@ -554,7 +561,7 @@ impl Sim {
     /// order. Returns how long it took.
     ///
     /// # Errors
-    /// When it does not get there within two hours, a byte is wrong, or the connection fails.
+    /// When nothing moves for two hours, a byte is wrong, or the connection fails.
     ///
     /// # Panics
     /// When the hosts share no link.

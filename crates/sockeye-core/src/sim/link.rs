@@ -63,6 +63,8 @@ pub(super) struct Wire {
     pub(super) name: String,
     pub(super) pipe: Pipe,
     pub(super) to: (usize, InterfaceId),
+    /// The wire by which answers come: its twin, or itself for a loopback.
+    pub(super) back: usize,
     pub(super) planned: Option<Instant>,
     pub(super) medium: Medium,
     mtu: Option<u32>,
@@ -127,6 +129,7 @@ impl Sim {
                 pipe: Pipe::new(netem, &Keys::new(self.seed, &name), "netem"),
                 name,
                 to: (to.0, interface),
+                back: self.wires.len() ^ 1,
                 planned: None,
                 medium: if config.medium == LinkMedium::Ip {
                     Medium::Ip
@@ -140,6 +143,32 @@ impl Sim {
         for id in [a, b] {
             self.flush(id.0);
         }
+        LinkId(link)
+    }
+
+    /// Carries what a host made with [`crate::host::Loopback::External`] sends to itself: as bad as asked for.
+    ///
+    /// # Panics
+    /// When there are 256 links already.
+    pub fn loop_back(&mut self, id: HostId, netem: &Netem) -> LinkId {
+        let (link, wire) = (self.wires.len() / 2, self.wires.len());
+        assert!(link < 256, "256 links at most");
+        let name = format!("{}>lo#{link}", self.nodes[id.0].name);
+        // The second wire of the pair carries nothing.
+        for (netem, back) in [(netem, wire), (&Netem::NONE, wire + 1)] {
+            self.wires.push(Wire {
+                pipe: Pipe::new(netem, &Keys::new(self.seed, &name), "netem"),
+                name: name.clone(),
+                to: (id.0, InterfaceId::LOOPBACK),
+                back,
+                planned: None,
+                medium: Medium::Ip,
+                mtu: netem.mtu,
+            });
+        }
+        self.nodes[id.0].wires.push((InterfaceId::LOOPBACK, wire));
+        self.captures.push(None);
+        self.flush(id.0);
         LinkId(link)
     }
 

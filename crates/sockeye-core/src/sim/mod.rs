@@ -273,7 +273,7 @@ impl Sim {
         while batch.len() < BURST {
             let Some(packet) = line.pipe.pop(self.now) else { break };
             self.digest.arrived(self.now, wire, &packet);
-            self.watch.arrived(wire, &packet);
+            self.watch.arrived(wire, line.back, &packet);
             batch.push(packet);
         }
         let (node, interface) = line.to;
@@ -298,7 +298,7 @@ impl Sim {
                 }
                 for packet in out.drain(..) {
                     self.digest.sent(self.now, wire, &packet);
-                    self.watch.sent(wire, &packet);
+                    self.watch.sent(wire, self.wires[wire].back, &packet);
                     let capture = self.captures[wire / 2].as_deref_mut();
                     self.wires[wire].send(self.now, packet, wire % 2, capture);
                 }

@@ -26,8 +26,8 @@ struct Half {
     scale: Option<u8>,
     /// What it may send up to, as far as it was told.
     limit: Option<u32>,
-    /// The segment size it was told, in bytes.
-    peer_mss: Option<u16>,
+    /// The segment size it was told, in bytes, and by which SYN; the largest when a repeated SYN says another.
+    peer_mss: Option<(u32, u16)>,
     /// The acknowledgment number and the limit that it announced last.
     announced: Option<(u32, u32)>,
 }
@@ -95,12 +95,12 @@ impl Watch {
         &self.broken
     }
 
-    /// A packet enters `wire`, as its host sends it.
-    pub(super) fn sent(&mut self, wire: usize, packet: &Packet) {
+    /// A packet enters `wire`, as its host sends it; `back` is the wire by which answers come.
+    pub(super) fn sent(&mut self, wire: usize, back: usize, packet: &Packet) {
         let Some(segment) = Segment::read(packet) else { return };
         let peer = self
             .halves
-            .get(&(wire ^ 1, segment.dst, segment.src))
+            .get(&(back, segment.dst, segment.src))
             .copied()
             .unwrap_or_default();
         let half = self.halves.entry((wire, segment.src, segment.dst)).or_default();
@@ -129,7 +129,7 @@ impl Watch {
             ));
         }
         let options = (segment.header_len - tcp::HEADER_LEN) as u32;
-        if let Some(mss) = half.peer_mss
+        if let Some((_, mss)) = half.peer_mss
             && segment.payload > 0
             && segment.largest + options > u32::from(mss)
         {
@@ -170,21 +170,21 @@ impl Watch {
     }
 
     /// A packet leaves `wire`: the host at its end is told.
-    pub(super) fn arrived(&mut self, wire: usize, packet: &Packet) {
+    pub(super) fn arrived(&mut self, wire: usize, back: usize, packet: &Packet) {
         let Some(segment) = Segment::read(packet) else { return };
         let teller = self
             .halves
             .get(&(wire, segment.src, segment.dst))
             .copied()
             .unwrap_or_default();
-        let half = self.halves.entry((wire ^ 1, segment.dst, segment.src)).or_default();
+        let half = self.halves.entry((back, segment.dst, segment.src)).or_default();
         if segment.is_syn() && teller.syn == Some(segment.header.seq) {
-            half.peer_mss = Some(
-                segment
-                    .options
-                    .mss
-                    .unwrap_or(if segment.src.is_ipv6() { 1220 } else { 536 }),
-            );
+            let mss = segment
+                .options
+                .mss
+                .unwrap_or(if segment.src.is_ipv6() { 1220 } else { 536 });
+            let same = half.peer_mss.filter(|(syn, _)| *syn == segment.header.seq);
+            half.peer_mss = Some((segment.header.seq, same.map_or(mss, |(_, before)| mss.max(before))));
         }
         if !segment.header.flags.has(Flags::ACK) || segment.header.flags.has(Flags::RST) {
             return;
