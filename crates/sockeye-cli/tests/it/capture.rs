@@ -85,6 +85,21 @@ fn a_bad_link_is_counted_alike() {
     assert_eq!(lost, footer.link("lost"), "{footer:?}");
     let doubled = count(&file, "frame.comment contains \"duplicate\"");
     assert_eq!(doubled, footer.link("duplicated"), "{footer:?}");
+    // tshark's own eye for repetitions sees what the two hosts say they repeated, and the copies that the link made.
+    let again = footer.number("/retransmissions/program") + footer.number("/retransmissions/gateway");
+    let said = count(
+        &file,
+        "frame.comment contains \"retransmission\" && !(frame.comment contains \"duplicate\")",
+    );
+    assert_eq!(said, again, "{footer:?}");
+    let seen = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || tcp.analysis.spurious_retransmission \
+                || tcp.analysis.out_of_order";
+    let repeated = count(&file, &format!("({seen}) && tcp.len > 0"));
+    let copies = count(&file, "frame.comment contains \"duplicate\" && tcp.len > 0");
+    assert!(
+        again > 0 && repeated.abs_diff(again + copies) <= 1 + again / 20,
+        "{repeated} for {again} + {copies}: {footer:?}"
+    );
 }
 
 #[test]
