@@ -41,6 +41,8 @@ print("timed out", raw_accept(listener))
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
 
 # keyboard_interrupt
+# Started in the background, Python would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 try:
     listener.accept()
