@@ -62,29 +62,13 @@ pub(crate) fn connect(
     keys: &TcpKeys,
     cx: &mut Cx<'_>,
 ) -> Tcb {
-    let settings = cx.settings;
-    let scale = our_scale(&options, settings);
-    let ts_offset = keys.timestamp_offset(&tuple);
-    let mut tcb = Tcb::new(Origin {
-        tuple,
-        iss,
-        ts_offset,
-        path_mtu,
-        options,
-        settings,
-    });
     cx.counters.tcp_active_opens += 1;
-    tcb.rcv_wscale = scale;
-    tcb.snd_nxt = iss + 1;
+    let mut tcb = opening(tuple, iss, options, path_mtu, keys, cx);
     tcb.enter(State::SynSent);
-    tcb.bits.set(Bits::ACK_NOW);
-    tcb.rexmit = Rexmit::Timeout;
-    tcb.rexmit_at = cx.now + settings.tcp_initial_rto;
-    tcb.last_rx = millis(cx.now);
     tcb
 }
 
-/// OPEN, passive: a connection in SYN-RECEIVED from the SYN `seg`, that owes its SYN-ACK.
+/// OPEN, passive: a connection in SYN-RECEIVED from what the SYN said, that owes its SYN-ACK.
 pub(crate) fn answer(
     tuple: FourTuple,
     iss: SeqNumber,
@@ -94,6 +78,14 @@ pub(crate) fn answer(
     syn: &SynFacts,
     cx: &mut Cx<'_>,
 ) -> Tcb {
+    let mut tcb = opening(tuple, iss, options, path_mtu, keys, cx);
+    tcb.take_syn(syn, cx.settings);
+    tcb.enter(State::SynReceived);
+    tcb
+}
+
+/// What both have in common: the SYN is owed, and its timer runs.
+fn opening(tuple: FourTuple, iss: SeqNumber, options: TcpOptions, path_mtu: u32, keys: &TcpKeys, cx: &Cx<'_>) -> Tcb {
     let settings = cx.settings;
     let scale = our_scale(&options, settings);
     let ts_offset = keys.timestamp_offset(&tuple);
@@ -107,8 +99,6 @@ pub(crate) fn answer(
     });
     tcb.rcv_wscale = scale;
     tcb.snd_nxt = iss + 1;
-    tcb.take_syn(syn, settings);
-    tcb.enter(State::SynReceived);
     tcb.bits.set(Bits::ACK_NOW);
     tcb.rexmit = Rexmit::Timeout;
     tcb.rexmit_at = cx.now + settings.tcp_initial_rto;
