@@ -79,7 +79,8 @@ fn a_bad_link_is_counted_alike() {
         &program,
     );
     let file = folder.path().join("run.pcapng");
-    assert_eq!(count(&file, "_ws.malformed"), 0, "malformed");
+    // What HTTP makes of a stream whose pieces come again and in another order is not for the frames to answer.
+    assert_eq!(count(&file, "_ws.malformed && !http"), 0, "malformed");
     // What was lost and what was doubled stands in the comments of packets.
     let lost = count(&file, "frame.comment contains \"lost\"");
     assert_eq!(lost, footer.link("lost"), "{footer:?}");
