@@ -2,7 +2,7 @@
 
 use crate::footer::Footer;
 use crate::need::have;
-use crate::outside::free_udp_port;
+use crate::outside::free_port;
 use crate::process::{Finished, Running, finish, sockeye_run};
 use std::process::Command;
 
@@ -104,7 +104,7 @@ fn what_is_tcp_prints_the_same_over_a_bad_network() {
 /// What a server and its client print.
 #[track_caller]
 fn pair(flags: Option<&[&str]>, server: &str, client: &str) -> [String; 2] {
-    let port = free_udp_port().to_string();
+    let port = free_port().to_string();
     let mut serving = Running::start(&mut python(flags, &[&script(server), "127.0.0.1", &port]));
     let port: String = serving.wait_for("a port", |line| {
         Some(line.strip_prefix("listening on port ")?.to_owned())

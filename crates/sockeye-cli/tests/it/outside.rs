@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -133,16 +134,18 @@ pub(crate) fn sum(bytes: &[u8]) -> u64 {
     sum.value()
 }
 
-/// A port of the machine's loopback that is free now.
+/// A port of the machine's loopback that is free now, and not one that the kernel gives to others: those begin at 32768.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
-    listener.local_addr().expect("bound").port()
-}
-
-/// A UDP port of the machine's loopback that is free now. A port that a program names is published, one that it lets the system choose is not.
-pub(crate) fn free_udp_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port on the loopback");
-    socket.local_addr().expect("bound").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = std::process::id()
+            .wrapping_mul(37)
+            .wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + (nth % 20_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A connection from outside, to a published port; nothing may take longer than a minute.

@@ -3,7 +3,7 @@
 use super::{published, source};
 use crate::footer::Footer;
 use crate::need::have;
-use crate::outside::{Web, ask, free_udp_port, get};
+use crate::outside::{Web, ask, free_port, get};
 use crate::process::{Running, finish, sockeye_run};
 
 #[test]
@@ -45,7 +45,7 @@ fn dgram_answers_the_machine_and_itself() {
     }
     let mut server = Running::start(&mut sockeye_run(
         &[],
-        &["node", &source("node/dgram.js"), &free_udp_port().to_string()],
+        &["node", &source("node/dgram.js"), &free_port().to_string()],
     ));
     let address = published(&mut server);
     assert_eq!(ask(address, b"from outside"), b"FROM OUTSIDE");

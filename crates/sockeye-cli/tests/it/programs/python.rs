@@ -3,7 +3,7 @@
 use super::{published, source};
 use crate::footer::Footer;
 use crate::need::have;
-use crate::outside::{Web, ask, free_port, free_udp_port, get, pattern, sum};
+use crate::outside::{Web, ask, free_port, get, pattern, sum};
 use crate::process::{Running, finish, sockeye_run};
 use std::net::SocketAddr;
 
@@ -90,7 +90,7 @@ fn a_udp_server_answers_the_machine() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/python/udp_echo_server.py");
     let mut server = Running::start(&mut sockeye_run(
         &[],
-        &["python3", script, "0.0.0.0", &free_udp_port().to_string(), "1"],
+        &["python3", script, "0.0.0.0", &free_port().to_string(), "1"],
     ));
     let address = published(&mut server);
     assert_eq!(ask(address, b"question"), b"question");
