@@ -53,6 +53,17 @@ impl Supervisor {
     pub(super) fn tcp_bind(&mut self, id: SockId, local: SocketAddr) -> Result<Binding, Errno> {
         let options = self.socks.get(id).ok_or(Errno::BADF)?.options.bind_options();
         let mut bound = self.network.host.tcp_bind(local, options);
+        // A port that the program leaves to us may be published, under its number: above those that the machine's kernel gives to its own
+        // (60999, see ip(7)) it is free there, too.
+        for _ in 0..32 {
+            match bound {
+                Ok(binding) if local.port() == 0 && binding.local().port() < 61_000 => {
+                    self.network.host.tcp_unbind(binding);
+                    bound = self.network.host.tcp_bind(local, options);
+                }
+                _ => break,
+            }
+        }
         if matches!(bound, Err(BindError::AddressInUse)) {
             self.catch_up();
             bound = self.network.host.tcp_bind(local, options);
