@@ -78,6 +78,8 @@ pub struct BindOptions {
     pub only_v6: bool,
     /// `IP_FREEBIND`: the address need not be ours.
     pub freebind: bool,
+    /// `IP_LOCAL_PORT_RANGE`: where port 0 is chosen from, both ends included, else the host's setting.
+    pub port_range: Option<(u16, u16)>,
 }
 
 /// Options of a TCP socket; a listener's are inherited by what it accepts.

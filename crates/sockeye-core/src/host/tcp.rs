@@ -24,7 +24,7 @@ impl Host {
         if !local.ip().is_unspecified() && !options.freebind && !self.is_local(local.ip()) {
             return Err(BindError::AddressNotAvailable);
         }
-        let range = self.settings.ip_local_port_range;
+        let range = options.port_range.unwrap_or(self.settings.ip_local_port_range);
         let (port, claim) = self.ports.claim_bind(Transport::Tcp, local, options, range)?;
         Ok(Binding {
             local: SocketAddr::new(local.ip(), port),

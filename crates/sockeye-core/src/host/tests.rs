@@ -362,3 +362,28 @@ fn a_gateway_decides_on_strays() {
     );
     assert_eq!(wire.hosts[1].tcp_local(accepted.unwrap()), Some(to(1)));
 }
+
+/// ip(7) IP_LOCAL_PORT_RANGE: port 0 is chosen from the socket's own range, and from no other when that is full.
+#[test]
+fn a_socket_may_bring_its_own_range_of_ports() {
+    let mut host = host(1, 1, HostConfig::default());
+    let options = BindOptions {
+        port_range: Some((61_000, 61_001)),
+        ..BindOptions::default()
+    };
+    let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
+    let one = host.tcp_bind(any, options).unwrap();
+    let two = host.tcp_bind(any, options).unwrap();
+    let mut ports = [one.local().port(), two.local().port()];
+    ports.sort_unstable();
+    assert_eq!(ports, [61_000, 61_001]);
+    assert_eq!(
+        host.tcp_bind(any, options).unwrap_err(),
+        crate::error::BindError::PortsExhausted
+    );
+    let udp = host.udp_bind(any, options).unwrap();
+    assert!((61_000..=61_001).contains(&host.udp_local(udp).unwrap().port()));
+    let freed = one.local().port();
+    host.tcp_unbind(one);
+    assert_eq!(host.tcp_bind(any, options).unwrap().local().port(), freed);
+}

@@ -43,7 +43,7 @@ impl Host {
         if !(special || options.freebind || self.ip.is_local(address)) {
             return Err(BindError::AddressNotAvailable);
         }
-        let range = self.settings.ip_local_port_range;
+        let range = options.port_range.unwrap_or(self.settings.ip_local_port_range);
         let (port, claim) = self.ports.claim_bind(Transport::Udp, local, options, range)?;
         let bound = SocketAddr::new(address, port);
         let (index, generation) = self.udp.sockets.insert(Socket::new(bound, options, claim));

@@ -21,6 +21,7 @@ fn parse(text: &str) -> (SocketAddr, BindOptions, Vec<&str>) {
         reuse_port: flags.contains('p'),
         only_v6: flags.contains('6'),
         freebind: false,
+        port_range: None,
     };
     let host: IpAddr = match host {
         "*" => [0, 0, 0, 0].into(),

@@ -7,9 +7,13 @@ use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use sockeye::gateway::{Protocol, Publish};
 use sockeye_core::error::BindError;
-use sockeye_core::socket::{Binding, SocketId};
+use sockeye_core::socket::{BindOptions, Binding, SocketId};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+
+/// Ports for sockets that leave the choice to us. They may be published under their number: above those that the machine's kernel gives to
+/// its own sockets (60999, see ip(7)) it is free there, too.
+const PUBLISHABLE: (u16, u16) = (61_000, u16::MAX);
 
 impl Supervisor {
     pub(super) fn bind(&mut self, call: &Call, id: SockId) -> Answered {
@@ -51,22 +55,18 @@ impl Supervisor {
 
     /// Takes a local address for a TCP socket.
     pub(super) fn tcp_bind(&mut self, id: SockId, local: SocketAddr) -> Result<Binding, Errno> {
-        let options = self.socks.get(id).ok_or(Errno::BADF)?.options.bind_options();
+        let asked = self.socks.get(id).ok_or(Errno::BADF)?.options.bind_options();
+        let options = BindOptions {
+            port_range: Some(PUBLISHABLE),
+            ..asked
+        };
         let mut bound = self.network.host.tcp_bind(local, options);
-        // A port that the program leaves to us may be published, under its number: above those that the machine's kernel gives to its own
-        // (60999, see ip(7)) it is free there, too.
-        for _ in 0..32 {
-            match bound {
-                Ok(binding) if local.port() == 0 && binding.local().port() < 61_000 => {
-                    self.network.host.tcp_unbind(binding);
-                    bound = self.network.host.tcp_bind(local, options);
-                }
-                _ => break,
-            }
+        if matches!(bound, Err(BindError::PortsExhausted)) {
+            bound = self.network.host.tcp_bind(local, asked);
         }
         if matches!(bound, Err(BindError::AddressInUse)) {
             self.catch_up();
-            bound = self.network.host.tcp_bind(local, options);
+            bound = self.network.host.tcp_bind(local, asked);
         }
         bound.map_err(|error| core_errno(error.errno()))
     }

@@ -151,6 +151,7 @@ impl Options {
             reuse_port: self.flag(libc::SOL_SOCKET, libc::SO_REUSEPORT),
             only_v6: self.flag(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
             freebind: self.flag(libc::IPPROTO_IP, libc::IP_FREEBIND),
+            port_range: None,
         }
     }
 

@@ -45,7 +45,7 @@ nobody = free.getsockname()
 client = socket.socket()
 client.setblocking(False)
 client.connect_ex(nobody)
-print("refused", mask(client, "ERR"), client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+print("refused", mask(client, "OUT,ERR"), client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 client.close()
 
 # connect_retry_blocking

@@ -12,6 +12,7 @@ const PLAIN: BindOptions = BindOptions {
     reuse_port: false,
     only_v6: false,
     freebind: false,
+    port_range: None,
 };
 
 fn bind(host: &mut Host, local: &str) -> UdpId {
