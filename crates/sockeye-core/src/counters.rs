@@ -77,6 +77,8 @@ pub struct Counters {
     pub in_receives: u64,
     /// Packets handed to a protocol. IP-MIB ipInDelivers.
     pub in_delivers: u64,
+    /// The same by their ECN field: not-ECT, ECT(1), ECT(0), CE. Linux IpExtInNoECTPkts, InECT1Pkts, InECT0Pkts, InCEPkts.
+    pub in_ecn_pkts: [u64; 4],
     /// Packets that left IP. IP-MIB ipOutRequests.
     pub out_requests: u64,
     /// Datagrams put together again. IP-MIB ipReasmOKs.
@@ -101,6 +103,8 @@ pub struct Counters {
     pub tcp_attempt_fails: u64,
     /// Connections reset while established. TCP-MIB tcpEstabResets.
     pub tcp_estab_resets: u64,
+    /// Connections on which both sides agreed to use ECN.
+    pub tcp_ecn_setup: u64,
     /// Segments received. TCP-MIB tcpInSegs.
     pub tcp_in_segs: u64,
     /// Segments sent, retransmissions excluded. TCP-MIB tcpOutSegs.

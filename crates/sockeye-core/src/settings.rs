@@ -63,6 +63,10 @@ pub struct Settings {
     pub tcp_sack: bool,
     /// Duplicate SACK. RFC 2883.
     pub tcp_dsack: bool,
+    /// Explicit congestion notification: 0 never, 1 asked for and accepted, 2 accepted only. RFC 3168 §6.1.1.
+    pub tcp_ecn: u8,
+    /// A SYN that asked for ECN and was not answered is repeated without asking. RFC 3168 §6.1.1.1.
+    pub tcp_ecn_fallback: bool,
     /// Initial retransmission timeout. RFC 6298 §2.1.
     pub tcp_initial_rto: Duration,
     /// Smallest retransmission timeout. RFC 6298 §2.4 asks for 1 s; Linux's 200 ms.
@@ -127,6 +131,8 @@ impl Default for Settings {
             tcp_timestamps: true,
             tcp_sack: true,
             tcp_dsack: true,
+            tcp_ecn: 2,
+            tcp_ecn_fallback: true,
             tcp_initial_rto: Duration::from_secs(1),
             tcp_rto_min: Duration::from_millis(200),
             tcp_rto_max: Duration::from_secs(120),

@@ -121,6 +121,8 @@ pub struct TcpOptions {
     pub ttl: Option<u8>,
     /// `IP_TOS` or `IPV6_TCLASS`, without the ECN bits.
     pub tos: u8,
+    /// Ask for ECN when opening and accept it when opened to, or neither; else the host's setting `tcp_ecn`. RFC 3168.
+    pub ecn: Option<bool>,
 }
 
 /// Options of a UDP or raw socket.
@@ -424,6 +426,7 @@ pub struct TcpInfo {
     pub rwnd_limited: u64,
     pub sndbuf_limited: u64,
     pub delivered: u32,
+    pub delivered_ce: u32,
     pub bytes_sent: u64,
     pub bytes_retrans: u64,
     pub dsack_dups: u32,

@@ -51,10 +51,16 @@ const WINDOW_SCALE: u8 = 1;
 const SACK: u8 = 2;
 const TIMESTAMPS: u8 = 4;
 const DECIDED: u8 = 8;
+const ECN: u8 = 16;
 
 impl HeldSyn {
     fn new(tuple: FourTuple, facts: &SynFacts) -> Self {
-        let SynFacts { seq, window, options } = facts;
+        let SynFacts {
+            seq,
+            window,
+            options,
+            ecn,
+        } = facts;
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
         Self {
             tuple,
@@ -65,7 +71,8 @@ impl HeldSyn {
             window_scale: options.window_scale.unwrap_or_default(),
             bits: bit(options.window_scale.is_some(), WINDOW_SCALE)
                 | bit(options.sack_permitted, SACK)
-                | bit(options.timestamps.is_some(), TIMESTAMPS),
+                | bit(options.timestamps.is_some(), TIMESTAMPS)
+                | bit(*ecn, ECN),
         }
     }
 
@@ -84,6 +91,7 @@ impl HeldSyn {
             seq: SeqNumber(self.seq),
             window: self.window,
             options,
+            ecn: self.bits & ECN != 0,
         }
     }
 }
@@ -225,6 +233,7 @@ mod tests {
             seq: SeqNumber(7),
             window: 64_000,
             options,
+            ecn: true,
         }
     }
 

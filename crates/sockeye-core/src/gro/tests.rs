@@ -231,6 +231,9 @@ fn differences_are_kept() {
         ("PSH on the last", &same, &change(33, 0x18), 1),
         ("urgent", &same, &change(33, 0x30), 2),
         ("CWR", &change(33, 0x90), &same, 2),
+        ("ECE", &same, &change(33, 0x50), 2),
+        ("ECE on both", &change(33, 0x50), &change(33, 0x50), 1),
+        ("a mark", &same, &change(1, 3), 2),
         ("a gap", &same, &change(27, 0), 2),
     ] {
         let mut batch: Vec<Packet> = segmented(super_segment(false, 1, 0, 3_000, 1_000), 1_500)

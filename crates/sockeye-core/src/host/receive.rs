@@ -7,6 +7,7 @@ use crate::ip::{Datagram, Delivery, IcmpError};
 use crate::packet::Packet;
 use crate::socket::Unreachable;
 use crate::time::Instant;
+use crate::wire::ecn;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -37,6 +38,8 @@ impl Host {
             Delivery::Error(error) => self.icmp_error(now, &error),
             Delivery::Datagram(datagram) => {
                 self.counters.in_delivers += 1;
+                self.counters.in_ecn_pkts[usize::from(datagram.tos & ecn::MASK)] +=
+                    datagram.packet.wire_packets() as u64;
                 self.dispatch(now, datagram)
             }
         }

@@ -9,8 +9,8 @@ use crate::packet::{Csum, Gso};
 use crate::port::NO_CLAIM;
 use crate::socket::{ListenerId, SocketId, TcpId, TcpOptions, Unreachable};
 use crate::tcp::{
-    Cx, HalfOpen, Reply, Segment, SeqNumber, Straggler, SynFacts, SynReceived, redeem, refuse_segment, segment_arrives,
-    stamp,
+    Cx, HalfOpen, Reply, Segment, SeqNumber, Straggler, SynFacts, SynReceived, accepts_ecn, redeem, refuse_segment,
+    segment_arrives, stamp,
 };
 use crate::time::{Duration, Instant};
 use crate::tuple::{FourTuple, Transport};
@@ -61,7 +61,8 @@ impl Host {
             Gso::Tcp { mss } => u32::from(mss),
             _ => len,
         };
-        let segment = Segment::new(&header, options, len, unit, std::mem::take(&mut datagram.packet.body));
+        let body = std::mem::take(&mut datagram.packet.body);
+        let segment = Segment::new(&header, options, len, unit, body).marked(datagram.tos);
         let hash = self.demux.hash(Transport::Tcp, &tuple);
         let tcp = &self.tcp;
         let strays = &self.strays;
@@ -277,7 +278,8 @@ impl Host {
         }
         let iss = self.tcp.keys.initial_sequence(&tuple, now);
         let iss = beyond.map_or(iss, |beyond| iss.max(beyond));
-        let facts = SynFacts::of(&segment);
+        let mut facts = SynFacts::of(&segment);
+        facts.ecn &= accepts_ecn(&options, &self.settings);
         let record = SynReceived::new(tuple, iss, index, &facts, fallback, now, &self.settings);
         if crowded {
             if !self.settings.tcp_syncookies {
@@ -326,7 +328,7 @@ impl Host {
             .min(u32::from(options.max_segment.unwrap_or(u16::MAX))) as u16;
         let mut reply: Reply = record.syn_ack(now, &self.tcp.keys, options, mss, &self.settings);
         if cookie {
-            stamp(&mut reply.options, &record.facts().options);
+            stamp(&mut reply.options, &record.facts());
         }
         self.tcp.replies.push(reply);
     }

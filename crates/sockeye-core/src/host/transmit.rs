@@ -89,6 +89,7 @@ impl Host {
                 break;
             };
             sent += packet.total_len();
+            let tos = tos | tcb.codepoint(&packet);
             self.send_segment(now, &path, &tuple, ttl, tos, packet);
         }
         self.settle_sent(now, index);

@@ -4,7 +4,7 @@
 
 use super::congestion::AckSample;
 use super::input::{Cx, Segment};
-use super::recovery::{self, AckEvent, Phase};
+use super::recovery::{self, AckEvent};
 use super::sent::Delivered;
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb};
@@ -56,6 +56,10 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     };
     let rtt = sample_rtt(tcb, cx, &told, advanced, echo);
     measure_rate(flow, cx, &told);
+    let ece = tcb.echoes_marks(seg);
+    if ece {
+        flow.delivered_ce += u64::from(told.bytes);
+    }
     let duplicate = !advanced
         && seg.len == 0
         && !seg.flags.has(Flags::FIN)
@@ -69,6 +73,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         dsacked,
         echo,
         prior_flight,
+        ece,
     };
     let round_start = advanced && flow.round_end.at_or_before(tcb.snd_una);
     if round_start {
@@ -76,7 +81,8 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     }
     let phase = flow.recovery.phase;
     recovery::on_ack(tcb, flow, &event, &told, cx.counters);
-    if phase != Phase::Recovery && flow.recovery.phase != Phase::Recovery && told.bytes > 0 {
+    // RFC 3168 §6.1.2: an acknowledgement that tells of marks lets nothing grow.
+    if !phase.is_reducing() && !flow.recovery.phase.is_reducing() && told.bytes > 0 && !ece {
         let in_slow_start = tcb.cwnd < tcb.ssthresh;
         let cwnd_limited =
             tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * flow.max_in_flight.max(prior_flight));

@@ -1,10 +1,10 @@
 //! SYN cookies: a handshake that costs no memory until its third segment. Spec: RFC 4987 §3.6 and appendix A.
 //!
 //! The sequence number of the SYN-ACK carries a slow clock (5 bits), the remote's MSS by table (3 bits) and a keyed hash of both and the addresses
-//! (24 bits); the low bits of its timestamp carry window scale and SACK, which come back as the echo.
+//! (24 bits); the low bits of its timestamp carry window scale, SACK and ECN, which come back as the echo.
 
 use super::input::Segment;
-use super::open::TcpKeys;
+use super::open::{SynFacts, TcpKeys};
 use super::options::ts_clock;
 use super::seq::SeqNumber;
 use crate::time::Instant;
@@ -17,8 +17,8 @@ const MSS_TABLE: [u16; 8] = [216, 536, 1_200, 1_300, 1_400, 1_440, 1_460, 8_900]
 const TICK_SECONDS: u64 = 64;
 /// A cookie is good for this tick and the one before it: 64 to 128 seconds.
 const GOOD_TICKS: u32 = 2;
-/// Low bits of the timestamp that carry options: 4 of scale (15 is none), 1 of SACK.
-const OPTION_BITS: u32 = 5;
+/// Low bits of the timestamp that carry options: 4 of scale (15 is none), 1 of SACK, 1 of ECN.
+const OPTION_BITS: u32 = 6;
 const NO_SCALE: u32 = 15;
 
 /// What a returning cookie says about the SYN it answered.
@@ -28,6 +28,7 @@ pub(super) struct Told {
     pub(super) scale: Option<u8>,
     pub(super) sack: bool,
     pub(super) timestamps: bool,
+    pub(super) ecn: bool,
 }
 
 fn clock(now: Instant) -> u32 {
@@ -47,14 +48,15 @@ pub(super) fn make(keys: &TcpKeys, tuple: &FourTuple, irs: SeqNumber, mss: u16, 
 }
 
 /// The timestamp of a SYN-ACK with a cookie: no later than the clock, its low bits replaced.
-pub(crate) fn stamp(options: &mut Options, theirs: &Options) {
+pub(crate) fn stamp(options: &mut Options, theirs: &SynFacts) {
     let Some(ts) = &mut options.timestamps else { return };
     let scale = theirs
+        .options
         .window_scale
         .filter(|_| options.window_scale.is_some())
         .map_or(NO_SCALE, u32::from)
         .min(NO_SCALE);
-    let facts = scale | u32::from(options.sack_permitted) << 4;
+    let facts = scale | u32::from(options.sack_permitted) << 4 | u32::from(theirs.ecn) << 5;
     let mask = (1 << OPTION_BITS) - 1;
     let stamped = ts.value & !mask | facts;
     ts.value = if stamped > ts.value {
@@ -83,6 +85,7 @@ pub(super) fn read(keys: &TcpKeys, tuple: &FourTuple, seg: &Segment, now: Instan
             scale: None,
             sack: false,
             timestamps: false,
+            ecn: false,
         });
     };
     let facts = echo & ((1 << OPTION_BITS) - 1);
@@ -97,6 +100,7 @@ pub(super) fn read(keys: &TcpKeys, tuple: &FourTuple, seg: &Segment, now: Instan
         scale,
         sack: facts & 16 != 0,
         timestamps: true,
+        ecn: facts & 32 != 0,
     })
 }
 

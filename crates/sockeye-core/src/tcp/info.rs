@@ -38,7 +38,9 @@ impl Tcb {
             },
             options: u8::from(self.bits.has(Bits::TIMESTAMPS))
                 | u8::from(self.bits.has(Bits::SACK)) << 1
-                | u8::from(self.bits.has(Bits::SCALING)) << 2,
+                | u8::from(self.bits.has(Bits::SCALING)) << 2
+                | u8::from(self.bits.has(Bits::ECN)) << 3
+                | u8::from(self.bits.has(Bits::ECN_SEEN)) << 4,
             snd_wscale: self.snd_wscale,
             rcv_wscale: self.rcv_wscale,
             rto: self.rtt.backed_off(self.backoff, settings).as_micros() as u32,
@@ -79,6 +81,7 @@ impl Tcb {
             info.ca_state = match flow.recovery.phase {
                 Phase::Open if flow.sent.sacked() > 0 => 1,
                 Phase::Open => 0,
+                Phase::Cwr => 2,
                 Phase::Recovery => 3,
                 Phase::Loss => 4,
             };
@@ -94,6 +97,7 @@ impl Tcb {
             info.rcv_rtt = flow.tune.rtt();
             info.delivery_rate = flow.rate;
             info.delivered = u32::try_from(flow.delivered / u64::from(mss)).unwrap_or(u32::MAX);
+            info.delivered_ce = u32::try_from(flow.delivered_ce / u64::from(mss)).unwrap_or(u32::MAX);
             info.reord_seen = u32::from(flow.recovery.reordering_seen());
             info.rcv_ooopack = flow.assembler.islands() as u32;
             let spent = |by: Limited| flow.limited_sums[by as usize] / 1_000;

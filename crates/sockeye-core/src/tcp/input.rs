@@ -49,6 +49,8 @@ pub(crate) struct Segment {
     pub(super) len: u32,
     /// Payload bytes of each wire segment this one stands for.
     pub(super) unit: u32,
+    /// The ECN field of its IP header.
+    pub(super) ecn: u8,
     pub(super) body: Body,
 }
 
@@ -69,7 +71,16 @@ impl Segment {
             options,
             len,
             unit,
+            ecn: 0,
             body,
+        }
+    }
+
+    /// The same, out of an IP packet with this type of service or traffic class.
+    pub(crate) fn marked(self, tos: u8) -> Self {
+        Self {
+            ecn: tos & crate::wire::ecn::MASK,
+            ..self
         }
     }
 
@@ -110,6 +121,9 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
             seg.flags.0 &= !Flags::SYN.0;
             // Its window is not scaled yet; everything behind this expects scaled ones.
             seg.window >>= tcb.snd_wscale;
+            if !seg.flags.has(Flags::ECE) {
+                tcb.refuse_ecn();
+            }
         }
         _ => {}
     }
@@ -123,6 +137,7 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
     let idle = Tcb::ago(cx.now, tcb.last_rx);
     tcb.last_rx = millis(cx.now);
     tcb.after_silence(cx, idle);
+    tcb.take_marks(&seg);
     // The urgent bit is not acted on: RFC 6093 §6 lets urgent data pass in line.
     take_text(tcb, cx, &mut seg)?;
     check_fin(tcb, cx, &seg);

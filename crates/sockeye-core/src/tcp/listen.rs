@@ -50,6 +50,7 @@ const WITH_TIMESTAMPS: u8 = 1;
 const WITH_SACK: u8 = 2;
 const WITH_SCALING: u8 = 4;
 const TURNED_AWAY: u8 = 8;
+const WITH_ECN: u8 = 16;
 
 /// A half-open connection: what must be known to finish it.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +103,9 @@ impl SynReceived {
         if options.window_scale.is_some() && settings.tcp_window_scaling {
             bits |= WITH_SCALING;
         }
+        if syn.ecn {
+            bits |= WITH_ECN;
+        }
         Self {
             tuple,
             iss,
@@ -139,6 +143,7 @@ impl SynReceived {
             seq: self.irs,
             window: self.window,
             options,
+            ecn: has(WITH_ECN),
         }
     }
 
@@ -164,9 +169,10 @@ impl SynReceived {
             ..Options::default()
         };
         let limit = listener.recv_buffer.unwrap_or(settings.tcp_rmem[1]);
+        let ecn = if has(WITH_ECN) { Flags::ECE } else { Flags::NONE };
         self.reply(
             self.iss,
-            Flags::SYN.and(Flags::ACK),
+            Flags::SYN.and(Flags::ACK).and(ecn),
             limit.min(u32::from(u16::MAX)) as u16,
             options,
         )
@@ -202,6 +208,10 @@ impl SynReceived {
         let rcv_nxt = self.irs + 1;
         if seg.flags.has(Flags::SYN) && !seg.flags.has(Flags::ACK) && !seg.flags.has(Flags::RST) && seg.seq == self.irs
         {
+            // RFC 3168 §6.1.1: who has received a SYN that does not ask must not answer as if it did.
+            if !super::ecn::is_setup(seg.flags) {
+                self.bits &= !WITH_ECN;
+            }
             return Ok(HalfOpen::Repeat);
         }
         if !acceptable(rcv_nxt, window, seg.seq, seg.seg_len()) {
@@ -263,6 +273,7 @@ impl SynReceived {
             options,
             len: 0,
             unit: 0,
+            ecn: 0,
             body: Body::new(),
         })
     }
@@ -295,6 +306,9 @@ impl SynReceived {
         }
         if told.scale.is_some() {
             bits |= WITH_SCALING;
+        }
+        if told.ecn {
+            bits |= WITH_ECN;
         }
         Self {
             tuple,

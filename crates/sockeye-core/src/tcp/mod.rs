@@ -16,6 +16,7 @@
 //! | `sent` | every byte sent and not acknowledged | RFC 2018, 6675 |
 //! | `recovery` | what is lost | RFC 5681, 6582, 8985 |
 //! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 6937, 8312 |
+//! | `ecn` | congestion told by marks | RFC 3168 §6.1, 8511 |
 //! | `assembler` | bytes out of order | §3.10.7.4 |
 //! | `window` | what we offer to receive | §3.8.6 |
 //! | `output` | what may be sent now | §3.7, §3.8 |
@@ -33,6 +34,7 @@ mod close;
 mod congestion;
 mod cookie;
 mod delayed_ack;
+mod ecn;
 mod info;
 mod input;
 mod limits;
@@ -54,6 +56,7 @@ mod window;
 pub use check::Broken;
 pub(crate) use check::check;
 pub(crate) use cookie::{redeem, stamp};
+pub(crate) use ecn::accepts as accepts_ecn;
 pub(crate) use input::{Cx, Reply, Segment, segment_arrives};
 pub(crate) use limits::Limits;
 pub(crate) use listen::{HalfOpen, Listener, SynReceived};

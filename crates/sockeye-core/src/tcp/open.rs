@@ -112,6 +112,8 @@ pub(crate) struct SynFacts {
     pub(crate) seq: SeqNumber,
     pub(crate) window: u16,
     pub(crate) options: Options,
+    /// It was an ECN-setup SYN, or SYN-ACK. RFC 3168 §6.1.1.
+    pub(crate) ecn: bool,
 }
 
 impl SynFacts {
@@ -120,6 +122,7 @@ impl SynFacts {
             seq: seg.seq,
             window: seg.window,
             options: seg.options,
+            ecn: super::ecn::is_setup(seg.flags),
         }
     }
 
@@ -143,6 +146,7 @@ impl Tcb {
         self.rcv_acked = self.rcv_nxt;
         self.rcv_edge = self.rcv_nxt + self.rcv_limit.min(u32::from(u16::MAX));
         self.agree(&syn.options, settings);
+        self.agree_on_ecn(syn.ecn, settings);
         // The window of a SYN is never scaled. RFC 7323 §2.2.
         self.snd_wnd = u32::from(syn.window);
         self.max_wnd = self.snd_wnd;
@@ -160,6 +164,7 @@ impl Tcb {
             let sent = self.rexmit_at - cx.settings.tcp_initial_rto;
             self.rtt.sample(cx.now.since(sent));
         }
+        cx.counters.tcp_ecn_setup += u64::from(self.bits.has(Bits::ECN));
         (self.retries, self.backoff) = (0, 0);
         self.rexmit = Rexmit::Off;
         self.arm_keepalive(cx);

@@ -4,7 +4,6 @@
 //! §3.8.6.2.1 (sender's silly window avoidance), §3.8.6.1 (probes), §3.10.2; RFC 5681 §3 (windows), RFC 8985 §7.3 (tail loss probe).
 
 use super::input::Cx;
-use super::recovery::Phase;
 use super::sent::{Fate, Sent};
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb, millis};
@@ -54,7 +53,7 @@ fn syn(tcb: &mut Tcb, cx: &mut Cx<'_>, flags: Flags, answer: bool) -> Option<Pac
     let header = Header {
         seq: tcb.iss.0,
         ack: if answer { tcb.rcv_nxt.0 } else { 0 },
-        flags,
+        flags: flags.and(tcb.ecn_setup_flags(cx.settings)),
         window: tcb.rcv_edge.after(tcb.rcv_nxt).min(u32::from(u16::MAX)) as u16,
         ..Header::default()
     };
@@ -105,7 +104,7 @@ fn send_again(
     tcb.segs_resent = tcb.segs_resent.wrapping_add(segments);
     cx.counters.tcp_retrans_segs += u64::from(segments);
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
-    let mut packet = data_segment(tcb, cx, seq, len, unit, options);
+    let mut packet = data_segment(tcb, cx, seq, len, unit, options, Flags::NONE);
     packet.meta.mark.add(Mark::RETRANSMISSION);
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
@@ -232,11 +231,12 @@ fn send_new(
         tcb.snd_small = tcb.snd_nxt;
     }
     tcb.last_tx = millis(cx.now);
-    if flow.recovery.phase == Phase::Recovery {
+    if flow.recovery.phase.is_reducing() {
         flow.recovery.prr.on_sent(seg_len);
     }
     flow.max_in_flight = flow.max_in_flight.max(flow.recovery.pipe(&flow.sent));
-    let packet = data_segment(tcb, cx, seq, seg_len, unit, options);
+    let cwr = if len > 0 { tcb.take_cwr() } else { Flags::NONE };
+    let packet = data_segment(tcb, cx, seq, seg_len, unit, options, cwr);
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
 }
@@ -296,7 +296,7 @@ fn ack_header(tcb: &mut Tcb) -> Header {
     Header {
         seq: tcb.snd_nxt.0,
         ack: tcb.rcv_nxt.0,
-        flags: Flags::ACK,
+        flags: Flags::ACK.and(tcb.echo_flag()),
         window: tcb.offer_window(),
         ..Header::default()
     }
@@ -335,8 +335,16 @@ fn whole_units(most: u32, unit: u32, available: u32) -> u32 {
     }
 }
 
-/// The segment `[seq, seq + len)`, whose last number may be FIN's.
-fn data_segment(tcb: &mut Tcb, cx: &mut Cx<'_>, seq: SeqNumber, len: u32, unit: u32, options: &Options) -> Packet {
+/// The segment `[seq, seq + len)`, whose last number may be FIN's; `flags` beside those that follow from it.
+fn data_segment(
+    tcb: &mut Tcb,
+    cx: &mut Cx<'_>,
+    seq: SeqNumber,
+    len: u32,
+    unit: u32,
+    options: &Options,
+    flags: Flags,
+) -> Packet {
     let tx_end = tcb.tx_end();
     let fin = tcb.bits.has(Bits::FIN_SENT) && seq + len == tx_end + 1;
     let bytes = len - u32::from(fin);
@@ -353,6 +361,7 @@ fn data_segment(tcb: &mut Tcb, cx: &mut Cx<'_>, seq: SeqNumber, len: u32, unit: 
         seq: seq.0,
         ..ack_header(tcb)
     };
+    header.flags = header.flags.and(flags);
     if bytes > 0 && seq + bytes == tx_end {
         header.flags = header.flags.and(Flags::PSH);
     }

@@ -22,10 +22,24 @@ const REO_PERSIST: u8 = 16;
 pub(super) enum Phase {
     #[default]
     Open,
+    /// Bringing the window down because marks were reported; nothing is lost. RFC 3168 §6.1.2.
+    Cwr,
     /// Repairing losses told by acknowledgements.
     Recovery,
     /// Repairing after a timeout.
     Loss,
+}
+
+impl Phase {
+    /// Something was lost and is not repaired yet.
+    pub(super) fn is_repairing(self) -> bool {
+        matches!(self, Self::Recovery | Self::Loss)
+    }
+
+    /// `prr` has the window.
+    pub(super) fn is_reducing(self) -> bool {
+        matches!(self, Self::Recovery | Self::Cwr)
+    }
 }
 
 /// RACK's memory. RFC 8985 §5.2.
@@ -65,6 +79,8 @@ pub(super) struct Recovery {
     pub(super) phase: Phase,
     /// The episode ends when this is acknowledged: `snd_nxt` when it began.
     high: SeqNumber,
+    /// `snd_nxt` at the last reduction of the window, until that is passed: the window is reduced once a window of data. RFC 3168 §6.1.2.
+    reduced: Option<SeqNumber>,
     pub(super) prr: Prr,
     rack: Rack,
     dup_acks: u32,
@@ -88,6 +104,8 @@ pub(super) struct AckEvent {
     pub(super) echo: Option<u32>,
     /// Pipe before it.
     pub(super) prior_flight: u32,
+    /// It told that data of ours was marked. RFC 3168 §6.1.3.
+    pub(super) ece: bool,
 }
 
 impl Recovery {
@@ -119,7 +137,7 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
     update_rack(tcb, flow, event, told);
     if event.advanced {
         flow.recovery.dup_bytes = 0;
-        if flow.recovery.phase == Phase::Open || tcb.snd_una.since(flow.recovery.high) >= 0 {
+        if !flow.recovery.phase.is_repairing() || tcb.snd_una.since(flow.recovery.high) >= 0 {
             flow.recovery.dup_acks = 0;
         }
     }
@@ -127,7 +145,10 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
     if needless(flow, event) {
         undo(tcb, flow, counters);
     }
-    if flow.recovery.phase != Phase::Open && tcb.snd_una.since(flow.recovery.high) >= 0 {
+    if flow.recovery.reduced.is_some_and(|at| at.before(tcb.snd_una)) {
+        flow.recovery.reduced = None;
+    }
+    if is_over(tcb, flow) {
         leave(tcb, flow);
     }
     let lost_before = flow.sent.lost();
@@ -137,10 +158,13 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
         detect_by_duplicates(tcb, flow, event);
     }
     let newly_lost = flow.sent.lost() > lost_before;
-    if flow.sent.lost() > 0 && flow.recovery.phase == Phase::Open {
+    if flow.sent.lost() > 0 && !flow.recovery.phase.is_repairing() {
         enter(tcb, flow, event.now, event.prior_flight, counters);
     }
-    if flow.recovery.phase == Phase::Recovery {
+    if event.ece {
+        on_echo(tcb, flow, event);
+    }
+    if flow.recovery.phase.is_reducing() {
         let pipe = flow.recovery.pipe(&flow.sent);
         let delivered = if tcb.bits.has(Bits::SACK) || event.advanced {
             told.bytes
@@ -228,7 +252,7 @@ fn detect_by_rack(tcb: &mut Tcb, flow: &mut Flow, now: Instant) {
 fn reordering_window(tcb: &Tcb, flow: &Flow) -> Duration {
     let rack = &flow.recovery.rack;
     if !rack.reordering_seen
-        && (flow.recovery.phase != Phase::Open || flow.sent.sacked() >= DUP_THRESH * u32::from(tcb.mss))
+        && (flow.recovery.phase.is_repairing() || flow.sent.sacked() >= DUP_THRESH * u32::from(tcb.mss))
     {
         return Duration::ZERO;
     }
@@ -244,7 +268,7 @@ fn detect_by_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent) {
     if event.duplicate {
         recovery.dup_acks += 1;
         recovery.dup_bytes = (recovery.dup_bytes + mss).min(flow.sent.in_flight());
-        if recovery.dup_acks == DUP_THRESH && recovery.phase == Phase::Open {
+        if recovery.dup_acks == DUP_THRESH && !recovery.phase.is_repairing() {
             flow.sent.mark_head_lost(mss);
         }
     } else if event.advanced && recovery.phase == Phase::Recovery && flow.sent.first().is_some_and(|run| !run.resent) {
@@ -264,21 +288,61 @@ fn remember(tcb: &Tcb, flow: &mut Flow) {
 /// An episode begins. RFC 5681 §3.2 steps 2 and 3, RFC 6937 §3.
 fn enter(tcb: &mut Tcb, flow: &mut Flow, now: Instant, prior_flight: u32, counters: &mut Counters) {
     counters.tcp_recoveries += 1;
-    remember(tcb, flow);
-    let mut window = tcb.window();
-    flow.congestion.algorithm().on_congestion(now, &mut window);
-    tcb.set_window(window);
+    let first_lost = flow.sent.next_lost().map_or(tcb.snd_una, |run| run.start);
+    if flow.recovery.phase == Phase::Cwr && first_lost.before(flow.recovery.high) {
+        // Marked and lost within one window of data: it has been reduced for that. RFC 3168 §6.1.2.
+        flow.recovery.undo = None;
+    } else {
+        remember(tcb, flow);
+        let mut window = tcb.window();
+        flow.congestion.algorithm().on_congestion(now, &mut window);
+        tcb.set_window(window);
+        flow.recovery.prr = Prr::new(prior_flight);
+        note_reduction(tcb, flow);
+    }
     flow.recovery.phase = Phase::Recovery;
     flow.recovery.high = tcb.snd_nxt;
-    flow.recovery.prr = Prr::new(prior_flight);
     flow.recovery.tail_probe = None;
     tracing::debug!(tuple = ?tcb.tuple, una = ?tcb.snd_una, high = ?tcb.snd_nxt, ssthresh = tcb.ssthresh, "fast recovery");
+}
+
+/// The window has become smaller: marks on what is out already are no further reason, and the remote is told. RFC 3168 §6.1.2.
+fn note_reduction(tcb: &mut Tcb, flow: &mut Flow) {
+    flow.recovery.reduced = Some(tcb.snd_nxt);
+    tcb.owe_cwr();
+}
+
+/// Data of ours was marked: the window comes down as by a loss, but nothing is sent again. RFC 3168 §6.1.2, RFC 8511 §3.
+fn on_echo(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent) {
+    // The congestion was real, whatever else was mistaken for it.
+    flow.recovery.undo = None;
+    if flow.recovery.phase != Phase::Open || flow.recovery.reduced.is_some() {
+        return;
+    }
+    let mut window = tcb.window();
+    flow.congestion.algorithm().on_ecn(event.now, &mut window);
+    tcb.set_window(window);
+    flow.recovery.phase = Phase::Cwr;
+    flow.recovery.high = tcb.snd_nxt;
+    flow.recovery.prr = Prr::new(event.prior_flight);
+    note_reduction(tcb, flow);
+    tracing::debug!(tuple = ?tcb.tuple, una = ?tcb.snd_una, ssthresh = tcb.ssthresh, "congestion window reduced on marks");
+}
+
+/// Is the episode at its end? After a reduction on marks something sent later has to arrive first: the data that tells the remote of it.
+fn is_over(tcb: &Tcb, flow: &Flow) -> bool {
+    let beyond = tcb.snd_una.since(flow.recovery.high);
+    match flow.recovery.phase {
+        Phase::Open => false,
+        Phase::Cwr => beyond > 0 || !tcb.has_outstanding(),
+        Phase::Recovery | Phase::Loss => beyond >= 0,
+    }
 }
 
 /// Everything outstanding when it began is acknowledged.
 fn leave(tcb: &mut Tcb, flow: &mut Flow) {
     let recovery = &mut flow.recovery;
-    if recovery.phase == Phase::Recovery {
+    if recovery.phase.is_reducing() {
         // RFC 6937 §3: "on completion set cwnd to ssthresh"; never more than what keeps the pipe from bursting is sent anyway.
         tcb.cwnd = tcb.ssthresh.max(u32::from(tcb.mss));
     }
@@ -293,7 +357,7 @@ fn leave(tcb: &mut Tcb, flow: &mut Flow) {
 
 /// The episode was a mistake: what was resent had arrived in the first place. RFC 3522 §3.2 (Eifel), RFC 3708 (DSACK).
 fn needless(flow: &mut Flow, event: &AckEvent) -> bool {
-    if flow.recovery.phase == Phase::Open {
+    if !flow.recovery.phase.is_repairing() {
         return false;
     }
     let Some(undo) = &mut flow.recovery.undo else {
@@ -321,6 +385,7 @@ fn undo(tcb: &mut Tcb, flow: &mut Flow, counters: &mut Counters) {
     flow.congestion.algorithm().on_undo();
     flow.sent.forgive();
     flow.recovery.phase = Phase::Open;
+    flow.recovery.reduced = None;
     flow.recovery.dup_acks = 0;
     flow.recovery.rack.reordering_seen = true;
     tracing::debug!(tuple = ?tcb.tuple, cwnd = tcb.cwnd, "needless recovery undone");
@@ -341,6 +406,7 @@ fn settle_tail_probe(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent) {
             flow.congestion.algorithm().on_congestion(event.now, &mut window);
             window.cwnd = window.cwnd.min(window.ssthresh);
             tcb.set_window(window);
+            note_reduction(tcb, flow);
         }
     }
 }
@@ -352,11 +418,12 @@ pub(super) fn on_timeout(tcb: &mut Tcb, flow: &mut Flow, now: Instant, counters:
     if flow.sent.first().is_some_and(|run| run.fate == Fate::Sacked) {
         flow.sent.renege();
     }
-    if flow.recovery.phase != Phase::Loss || tcb.snd_una.since(flow.recovery.high) >= 0 {
+    if !matches!(flow.recovery.phase, Phase::Loss | Phase::Cwr) || tcb.snd_una.since(flow.recovery.high) >= 0 {
         remember(tcb, flow);
         let mut window = tcb.window();
         flow.congestion.algorithm().on_timeout(now, &mut window);
         tcb.set_window(window);
+        note_reduction(tcb, flow);
     }
     let _ = flow.sent.mark_lost(|_| true);
     tcb.cwnd = u32::from(tcb.mss);
@@ -374,7 +441,7 @@ pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, now: Instant, cou
     let prior_flight = flow.recovery.pipe(&flow.sent);
     detect_by_rack(tcb, flow, now);
     if flow.sent.lost() > 0 {
-        if flow.recovery.phase == Phase::Open {
+        if !flow.recovery.phase.is_repairing() {
             enter(tcb, flow, now, prior_flight, counters);
         }
         if flow.recovery.phase == Phase::Recovery {
@@ -390,7 +457,7 @@ pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, now: Instant, cou
 /// When to probe the tail, if at all. RFC 8985 §7.2: two round trips, and room for a delayed acknowledgement when just one segment is out.
 pub(super) fn tail_probe_delay(tcb: &Tcb, flow: &Flow, delack: Duration) -> Option<Duration> {
     let usable = tcb.bits.has(Bits::SACK)
-        && flow.recovery.phase == Phase::Open
+        && !flow.recovery.phase.is_repairing()
         && flow.recovery.tail_probe.is_none()
         && flow.sent.sacked() == 0
         && tcb.is_synchronized();

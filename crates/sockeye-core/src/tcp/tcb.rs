@@ -67,6 +67,16 @@ impl Bits {
     pub(crate) const TELL: Self = Self(1 << 21);
     /// Our SYN is acknowledged: `snd_una` is past it.
     pub(super) const SYN_ACKED: Self = Self(1 << 22);
+    /// Marks that arrive are heeded: both SYNs spoke of ECN. RFC 3168 §6.1.1.
+    pub(super) const ECN: Self = Self(1 << 26);
+    /// New data leaves as ECN-capable transport.
+    pub(super) const ECT: Self = Self(1 << 27);
+    /// A mark arrived: acknowledgements say so until CWR comes. RFC 3168 §6.1.3.
+    pub(super) const ECE: Self = Self(1 << 28);
+    /// The window was reduced: the next new data says so. RFC 3168 §6.1.2.
+    pub(super) const CWR: Self = Self(1 << 29);
+    /// An ECN-capable packet has arrived.
+    pub(super) const ECN_SEEN: Self = Self(1 << 30);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -114,6 +124,8 @@ pub(super) struct Flow {
     /// Bytes delivered so far, and when that was last counted: the clock of delivery-rate samples.
     pub(super) delivered: u64,
     pub(super) delivered_at: Instant,
+    /// Bytes delivered by acknowledgements that told of marks.
+    pub(super) delivered_ce: u64,
     /// The latest delivery rate, in bytes a second.
     pub(super) rate: u64,
     /// Sequence number whose acknowledgement ends the current round trip.
@@ -336,6 +348,7 @@ impl Tcb {
                 tune: Tune::default(),
                 delivered: 0,
                 delivered_at: now,
+                delivered_ce: 0,
                 rate: 0,
                 round_end,
                 timeouts_since: None,

@@ -5,6 +5,7 @@
 
 mod captures;
 mod determinism;
+mod ecn;
 mod fuzz;
 mod goodput;
 mod ip;
@@ -12,3 +13,4 @@ mod support;
 mod tcp;
 mod tidy;
 mod transfers;
+mod wire;

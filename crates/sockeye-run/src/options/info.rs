@@ -64,7 +64,7 @@ pub(crate) fn tcp_info(info: &TcpInfo) -> Vec<u8> {
             info.sndbuf_limited,
         ],
     );
-    push(&mut bytes, &[info.delivered, 0]); // delivered_ce
+    push(&mut bytes, &[info.delivered, info.delivered_ce]);
     push_long(&mut bytes, &[info.bytes_sent, info.bytes_retrans]);
     push(
         &mut bytes,

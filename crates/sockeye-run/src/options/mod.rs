@@ -202,6 +202,8 @@ impl Options {
             congestion: self.congestion,
             ttl: self.ttl(family),
             tos: self.tos(family) & !3,
+            // The kernel has no option for it.
+            ecn: None,
         }
     }
 

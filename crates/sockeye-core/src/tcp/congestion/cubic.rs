@@ -9,6 +9,8 @@ use crate::time::{Duration, Instant};
 const C: f64 = 0.4;
 /// What is left of the window after a loss. RFC 8312 §4.5.
 const BETA: f64 = 0.7;
+/// What is left of the window after marks. RFC 8511 §3.1.
+const BETA_ECN: f64 = 0.85;
 
 /// State between reductions. Windows are in segments, as in the RFC.
 #[derive(Clone, Debug, Default)]
@@ -101,19 +103,13 @@ impl CongestionControl for Cubic {
     }
 
     fn on_congestion(&mut self, _now: Instant, window: &mut Window) {
-        let cwnd = f64::from(window.cwnd) / f64::from(window.mss);
-        self.before = (self.w_max, self.cwnd_prior);
-        // Fast convergence: a flow that did not reach its old window leaves room to newcomers. RFC 8312 §4.6.
-        self.w_max = if cwnd < self.w_max {
-            cwnd * (1.0 + BETA) / 2.0
-        } else {
-            cwnd
-        };
-        self.cwnd_prior = cwnd;
-        self.epoch = None;
-        self.credit = 0.0;
-        self.hystart = HyStart::default();
-        window.ssthresh = ((f64::from(window.cwnd) * BETA) as u32).max(2 * window.mss);
+        self.reduce(BETA, window);
+    }
+
+    fn on_ecn(&mut self, _now: Instant, window: &mut Window) {
+        // RFC 8511 §3.1 is about congestion avoidance: slow start ends as by a loss.
+        let beta = if window.in_slow_start() { BETA } else { BETA_ECN };
+        self.reduce(beta, window);
     }
 
     fn on_undo(&mut self) {
@@ -124,6 +120,25 @@ impl CongestionControl for Cubic {
     fn on_idle(&mut self) {
         self.epoch = None;
         self.hystart = HyStart::default();
+    }
+}
+
+impl Cubic {
+    /// Leaves `beta` of the window. RFC 8312 §4.5.
+    fn reduce(&mut self, beta: f64, window: &mut Window) {
+        let cwnd = f64::from(window.cwnd) / f64::from(window.mss);
+        self.before = (self.w_max, self.cwnd_prior);
+        // Fast convergence: a flow that did not reach its old window leaves room to newcomers. RFC 8312 §4.6.
+        self.w_max = if cwnd < self.w_max {
+            cwnd * (1.0 + beta) / 2.0
+        } else {
+            cwnd
+        };
+        self.cwnd_prior = cwnd;
+        self.epoch = None;
+        self.credit = 0.0;
+        self.hystart = HyStart::default();
+        window.ssthresh = ((f64::from(window.cwnd) * beta) as u32).max(2 * window.mss);
     }
 }
 

@@ -48,6 +48,9 @@ pub(super) trait CongestionControl {
     fn on_timeout(&mut self, now: Instant, window: &mut Window) {
         self.on_congestion(now, window);
     }
+    /// Marks were reported, and the window has not been reduced for as much as a round trip: sets `ssthresh`. A mark comes from a short queue, so
+    /// less has to be given up than after a loss. RFC 8511 §3.1.
+    fn on_ecn(&mut self, now: Instant, window: &mut Window);
     /// The last reduction was needless; window and threshold have been restored.
     fn on_undo(&mut self);
     /// Nothing was in flight for a while.

@@ -27,6 +27,14 @@ impl CongestionControl for Reno {
         window.ssthresh = (window.cwnd / 2).max(2 * window.mss);
     }
 
+    fn on_ecn(&mut self, now: Instant, window: &mut Window) {
+        if window.in_slow_start() {
+            return self.on_congestion(now, window);
+        }
+        // RFC 8511 §3.1: four fifths.
+        window.ssthresh = (window.cwnd / 5 * 4).max(2 * window.mss);
+    }
+
     fn on_undo(&mut self) {}
 
     fn on_idle(&mut self) {}
