@@ -129,6 +129,8 @@ pub struct Counters {
     pub syncookies_sent: u64,
     /// SYN cookies that came back good. Linux TcpExtSyncookiesRecv.
     pub syncookies_recv: u64,
+    /// Connections reset for want of memory. Linux TcpExtTCPAbortOnMemory.
+    pub tcp_abort_on_memory: u64,
     drops: [u64; DropReason::ALL.len()],
 }
 

@@ -110,6 +110,11 @@ impl Demux {
         self.flows.len()
     }
 
+    /// The most slots that looking up a conversation looks at. Walks the whole table: for tests and the curious.
+    pub(crate) fn longest_probe(&self) -> usize {
+        self.flows.longest_probe()
+    }
+
     /// The first candidate for a conversation, not compared: a batch touches its record before it works, so that cache misses overlap.
     #[expect(
         dead_code,

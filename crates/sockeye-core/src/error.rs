@@ -168,6 +168,8 @@ errors! {
         MessageTooLong = EMSGSIZE, "message too long";
         /// ICMP parameter problem.
         ProtocolError = EIO, "protocol error";
+        /// The connection was given up because the host's memory for connections ran out.
+        NoMemory = ENOMEM, "out of memory";
         /// The connection was aborted on this side.
         Aborted = ECONNABORTED, "connection aborted";
         /// Write after the end.

@@ -164,6 +164,7 @@ impl Flow {
         }
         into.body.append(&mut packet.body);
         into.meta.len += segment.len;
+        into.meta.pins = into.meta.pins.max(packet.meta.pins);
         into.meta.mark.add(packet.meta.mark);
         self.next_seq = self.next_seq.wrapping_add(segment.len);
         self.total += segment.len as usize;

@@ -36,6 +36,7 @@ pub fn segment(mut packet: Packet, mtu: u32, out: &mut VecDeque<Packet>) {
     }
     packet.meta.gso = Gso::None;
     packet.meta.csum = Csum::Partial;
+    packet.meta.pins = packet.meta.pins.max(total);
     let mut body = Slices::new(std::mem::take(&mut packet.body));
     let mut done = 0;
     loop {

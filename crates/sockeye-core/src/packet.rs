@@ -37,6 +37,8 @@ pub struct Head {
 pub struct Meta {
     /// Payload length: the sum of the body's slices.
     pub len: u32,
+    /// Bytes of memory that the body keeps alive, where that is more than the packet: a piece of a larger one. Else 0.
+    pub pins: u32,
     /// How the payload splits into wire packets.
     pub gso: Gso,
     /// Whether the transport checksum in the header is to be believed.

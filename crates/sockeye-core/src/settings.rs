@@ -11,7 +11,7 @@ pub struct Settings {
     pub ip_local_port_range: (u16, u16),
     /// Accept packets to loopback addresses from links: off, as RFC 1122 §3.2.1.3 wants, but for hosts whose link is a wire to their own machine.
     pub route_localnet: bool,
-    /// ICMP errors a second that this host sends at most. RFC 1812 §4.3.2.8.
+    /// ICMP errors a second that this host sends at most (RFC 1812 §4.3.2.8), and about as many resets for segments that belong to nothing.
     pub icmp_ratelimit: u32,
     /// Bytes of fragments held while their datagrams are incomplete.
     pub ipfrag_high_thresh: usize,
@@ -55,6 +55,9 @@ pub struct Settings {
     pub tcp_rmem: [u32; 3],
     /// Send buffer: smallest, initial, largest.
     pub tcp_wmem: [u32; 3],
+    /// Memory of all connections together, in pages of 4096 bytes: above the first buffers stop growing, above the second nothing out of order is
+    /// kept and new connections need a SYN cookie, above the third connections are reset.
+    pub tcp_mem: [u32; 3],
     /// Window scale option. RFC 7323 §2.
     pub tcp_window_scaling: bool,
     /// Timestamps option. RFC 7323 §3.
@@ -127,6 +130,7 @@ impl Default for Settings {
             tcp_keepalive_probes: 9,
             tcp_rmem: [4_096, 131_072, 6 << 20],
             tcp_wmem: [4_096, 16_384, 4 << 20],
+            tcp_mem: [131_072, 196_608, 262_144],
             tcp_window_scaling: true,
             tcp_timestamps: true,
             tcp_sack: true,

@@ -69,6 +69,11 @@ impl IndexTable {
         self.find(hash, |_| true).unwrap_or(Self::NONE)
     }
 
+    /// The most slots that finding an entry looks at: what an attacker would want to drive up. Walks the whole table.
+    pub(crate) fn longest_probe(&self) -> usize {
+        self.segments.iter().map(Segment::longest_probe).max().unwrap_or(0)
+    }
+
     /// Bytes of all slots.
     #[cfg(test)]
     fn bytes(&self) -> usize {
@@ -94,6 +99,15 @@ impl Segment {
     /// Where an entry with this tag wants to be. The top bits of the tag chose the segment; the low ones choose the slot.
     fn home(&self, slot: u64) -> usize {
         (slot >> 32) as usize & (self.slots.len() - 1)
+    }
+
+    fn longest_probe(&self) -> usize {
+        let mask = self.slots.len().wrapping_sub(1);
+        let taken = self.slots.iter().enumerate().filter(|(_, slot)| **slot != EMPTY);
+        taken
+            .map(|(at, slot)| (at.wrapping_sub(self.home(*slot)) & mask) + 1)
+            .max()
+            .unwrap_or(0)
     }
 
     fn insert(&mut self, tag: u32, value: u32) {

@@ -4,6 +4,7 @@
 //! than all of TCP. A buffer goes back to its pool when the last slice of it is dropped, from any thread.
 
 use bytes::Bytes;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 const SMALL: usize = 4 << 10;
@@ -21,6 +22,8 @@ struct Shelf {
     size: usize,
     keep: usize,
     free: Mutex<Vec<Box<[u8]>>>,
+    /// Buffers on loan.
+    lent: AtomicUsize,
 }
 
 /// A buffer on loan; returns to its shelf when dropped.
@@ -38,6 +41,7 @@ impl Pool {
                 size,
                 keep: (keep / size).max(1),
                 free: Mutex::default(),
+                lent: AtomicUsize::new(0),
             })
         };
         Self {
@@ -57,7 +61,8 @@ impl Pool {
     }
 
     /// Lends a buffer of at least `want` bytes (at most 64 KiB) to `fill`, which writes from its front and returns how many bytes it wrote.
-    /// Its contents before that are arbitrary bytes of earlier use.
+    /// Its contents before that are arbitrary bytes of earlier use. What comes back keeps no more than four times its own length in memory:
+    /// a buffer that turns out to be filled little is copied out of and returns at once.
     pub fn fill(&self, want: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Bytes {
         let want = want.min(LARGE);
         let mut loan = Shelf::take(if want <= SMALL { &self.small } else { &self.large });
@@ -65,7 +70,29 @@ impl Pool {
         if loan.len == 0 {
             return Bytes::new();
         }
+        if loan.len * 4 < loan.buf.len() {
+            return self.copied_out(&loan.buf[..loan.len]);
+        }
         Bytes::from_owner(loan)
+    }
+
+    /// A copy in memory that fits.
+    fn copied_out(&self, bytes: &[u8]) -> Bytes {
+        if bytes.len() * 4 < SMALL || bytes.len() > SMALL {
+            return Bytes::copy_from_slice(bytes);
+        }
+        let mut loan = Shelf::take(&self.small);
+        loan.len = bytes.len();
+        loan.buf[..bytes.len()].copy_from_slice(bytes);
+        Bytes::from_owner(loan)
+    }
+
+    /// Bytes of buffers on loan: the memory that slices of this pool keep from being used again.
+    pub fn outstanding(&self) -> usize {
+        [&self.small, &self.large]
+            .iter()
+            .map(|shelf| shelf.lent.load(Ordering::Relaxed) * shelf.size)
+            .sum()
     }
 }
 
@@ -83,6 +110,7 @@ impl Shelf {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .pop();
+        let _ = shelf.lent.fetch_add(1, Ordering::Relaxed);
         let buf = free.unwrap_or_else(|| vec![0; shelf.size].into_boxed_slice());
         Loan {
             buf,
@@ -100,6 +128,7 @@ impl AsRef<[u8]> for Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
+        let _ = self.shelf.lent.fetch_sub(1, Ordering::Relaxed);
         let mut free = self
             .shelf
             .free
@@ -118,22 +147,44 @@ mod tests {
     #[test]
     fn a_freed_buffer_is_used_again_first() {
         let pool = Pool::new(1 << 20);
-        let first = pool.copy_from_slice(&[1; 5000]);
+        let first = pool.copy_from_slice(&[1; 50_000]);
         let address = first.as_ptr();
         drop(first);
-        let second = pool.copy_from_slice(&[2; 6000]);
+        let second = pool.copy_from_slice(&[2; 60_000]);
         assert_eq!(second.as_ptr(), address);
-        assert_eq!(&second[..], &[2; 6000]);
+        assert_eq!(&second[..], &[2; 60_000]);
     }
 
     #[test]
     fn a_slice_keeps_its_buffer_from_reuse() {
         let pool = Pool::new(1 << 20);
-        let whole = pool.copy_from_slice(&[1; 5000]);
+        let whole = pool.copy_from_slice(&[1; 20_000]);
         let part = whole.slice(10..20);
         drop(whole);
-        let other = pool.copy_from_slice(&[2; 5000]);
+        let other = pool.copy_from_slice(&[2; 20_000]);
         assert_eq!(&part[..], &[1; 10]);
-        assert_eq!(&other[..], &[2; 5000]);
+        assert_eq!(&other[..], &[2; 20_000]);
+    }
+
+    #[test]
+    fn what_is_lent_is_known_and_little_keeps_little() {
+        let pool = Pool::new(1 << 20);
+        for (len, want) in [
+            (1, 0),
+            (1_023, 0),
+            (1_024, SMALL),
+            (SMALL, SMALL),
+            (5_000, 0),
+            (16 << 10, LARGE),
+        ] {
+            let bytes = pool.fill(LARGE, |buf| {
+                buf[..len].fill(7);
+                len
+            });
+            assert_eq!(&bytes[..], &vec![7; len]);
+            assert_eq!(pool.outstanding(), want, "{len} bytes");
+            drop(bytes);
+            assert_eq!(pool.outstanding(), 0);
+        }
     }
 }

@@ -4,8 +4,14 @@ use crate::packet::Body;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
-/// Small appends collect in chunks of this size, so that byte-wise writers do not make a slice a byte.
+/// Small appends collect in chunks of up to this size, so that byte-wise writers do not make a slice a byte.
 const TAIL_CHUNK: usize = 4 << 10;
+/// The first such chunk of a rope: a single byte must not cost a page. The next ones are as large as what is held already.
+const FIRST_CHUNK: usize = 64;
+/// Slices shorter than this are copied rather than kept: a handle costs about as much.
+const COPY_BELOW: usize = 128;
+/// What a slice costs beside its bytes: its handle here, and its share of what keeps it alive.
+const SLICE_COST: usize = 64;
 
 /// A queue of bytes. Offsets count from its front.
 #[derive(Debug, Default)]
@@ -49,12 +55,30 @@ impl Rope {
         while !bytes.is_empty() {
             if self.tail.capacity() == self.tail.len() {
                 self.seal();
-                self.tail.reserve(TAIL_CHUNK);
+                self.tail.reserve(self.len.clamp(FIRST_CHUNK, TAIL_CHUNK));
             }
             let n = bytes.len().min(self.tail.capacity() - self.tail.len());
             self.tail.extend_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
         }
+    }
+
+    /// Moves `other`'s bytes to the end. They keep `pins` bytes of memory alive in all: when that is more than four times what they are, or
+    /// when they are few, they are copied, so that nobody makes us hold large buffers for small change.
+    pub fn keep(&mut self, mut other: Self, pins: usize) {
+        let wasteful = other.len.saturating_mul(4) < pins;
+        while let Some(chunk) = other.pop_chunk(usize::MAX) {
+            if wasteful || chunk.len() < COPY_BELOW {
+                self.append(&chunk);
+            } else {
+                self.push(chunk);
+            }
+        }
+    }
+
+    /// Memory taken, as far as a rope can tell: its bytes, what its handles cost, and the room that its last chunk has left.
+    pub fn footprint(&self) -> usize {
+        self.len + self.chunks.len() * SLICE_COST + (self.tail.capacity() - self.tail.len())
     }
 
     /// Turns the growing tail into a shared chunk; what room it has left stays with the tail.
@@ -196,9 +220,26 @@ mod tests {
         let mut out = [0; 50];
         assert_eq!(rope.read(&mut out), 50);
         assert_eq!(out[..], bytes[7_001..7_051]);
-        assert_eq!(rope.pop_chunk(7).unwrap()[..], bytes[7_051..7_058]);
+        assert_eq!(rope.pop_chunk(3).unwrap()[..], bytes[7_051..7_054]);
         rope.drop_front(rope.len());
         assert!(rope.is_empty() && rope.pop_chunk(9).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_pins_four_times_its_length_at_most() {
+        let buffer = Bytes::from(vec![1; 64 << 10]);
+        for (len, pins, shared) in [(16 << 10, 64 << 10, true), (16_000, 64 << 10, false), (100, 100, false)] {
+            let (mut piece, mut rope) = (Rope::new(), Rope::new());
+            piece.push(buffer.slice(..len));
+            rope.keep(piece, pins);
+            assert_eq!(rope.len(), len);
+            let at = rope.slices().next().unwrap().as_ptr();
+            assert_eq!(at == buffer.as_ptr(), shared, "{len} bytes of {pins}");
+            assert!(rope.footprint() <= 2 * len + FIRST_CHUNK, "{len}: {}", rope.footprint());
+        }
+        let mut rope = Rope::new();
+        rope.append(&[1]);
+        assert!(rope.footprint() <= FIRST_CHUNK, "{}", rope.footprint());
     }
 
     #[test]
@@ -207,6 +248,7 @@ mod tests {
         for byte in 0..1000_u32 {
             rope.append(&[byte as u8]);
         }
-        assert_eq!(rope.slices().count(), 1);
+        // Doubling from 64 bytes on.
+        assert!(rope.slices().count() <= 6, "{}", rope.slices().count());
     }
 }

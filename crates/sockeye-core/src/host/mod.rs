@@ -4,6 +4,7 @@
 //! then `poll_timeout`, then `poll_event` until `None`. Same inputs and seed, same packets, always.
 
 mod events;
+mod memory;
 #[cfg(test)]
 mod pair;
 mod raw;
@@ -14,6 +15,8 @@ mod tcp_input;
 mod tcp_table;
 mod transmit;
 mod udp;
+
+pub use memory::Memory;
 
 use crate::buf::Pool;
 use crate::counters::Counters;

@@ -27,6 +27,7 @@ impl Host {
             }
         }
         self.deliver_ip_errors(now);
+        self.relieve(now);
     }
 
     fn deliver(&mut self, now: Instant, interface: InterfaceId, packet: Packet) -> Result<(), DropReason> {

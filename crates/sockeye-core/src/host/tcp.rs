@@ -312,6 +312,7 @@ impl Host {
             return 0;
         };
         let n = tcb.read(&cx, max, into);
+        self.tcp.budget.recharge(tcb, &self.settings);
         if tcb.owes_ack() {
             self.tcp.make_ready(id.index);
         }
@@ -335,6 +336,7 @@ impl Host {
         let n = tcb.write(data)?;
         if n > 0 {
             self.settle_connection(now, id.index);
+            self.relieve(now);
         }
         Ok(n)
     }

@@ -9,8 +9,8 @@ use crate::packet::{Csum, Gso};
 use crate::port::NO_CLAIM;
 use crate::socket::{ListenerId, SocketId, TcpId, TcpOptions, Unreachable};
 use crate::tcp::{
-    Cx, HalfOpen, Reply, Segment, SeqNumber, Straggler, SynFacts, SynReceived, accepts_ecn, redeem, refuse_segment,
-    segment_arrives, stamp,
+    Cx, HalfOpen, Pressure, Reply, Segment, SeqNumber, Straggler, SynFacts, SynReceived, accepts_ecn, redeem,
+    refuse_segment, segment_arrives, stamp,
 };
 use crate::time::{Duration, Instant};
 use crate::tuple::{FourTuple, Transport};
@@ -26,6 +26,7 @@ macro_rules! cx {
             settings: &$host.settings,
             counters: &mut $host.counters,
             limits: &mut $host.tcp.limits,
+            pressure: $host.tcp.budget.pressure(),
             replies: &mut $host.tcp.replies,
         }
     };
@@ -61,8 +62,11 @@ impl Host {
             Gso::Tcp { mss } => u32::from(mss),
             _ => len,
         };
+        let pins = datagram.packet.meta.pins.max(datagram.packet.total_len() as u32);
         let body = std::mem::take(&mut datagram.packet.body);
-        let segment = Segment::new(&header, options, len, unit, body).marked(datagram.tos);
+        let segment = Segment::new(&header, options, len, unit, body)
+            .marked(datagram.tos)
+            .pinning(pins);
         let hash = self.demux.hash(Transport::Tcp, &tuple);
         let tcp = &self.tcp;
         let strays = &self.strays;
@@ -248,11 +252,8 @@ impl Host {
         let Some(listener) = self.tcp.listeners.at(index) else {
             return Err(DropReason::NoSocket);
         };
-        let (options, crowded, full) = (
-            listener.options.clone(),
-            listener.syn_queue_full(&self.settings),
-            listener.is_full(),
-        );
+        let (options, full) = (listener.options.clone(), listener.is_full());
+        let crowded = listener.syn_queue_full(&self.settings) || self.tcp.budget.pressure() >= Pressure::Hard;
         if segment.is_reset() {
             return Err(DropReason::BadState);
         }
@@ -267,8 +268,7 @@ impl Host {
                 self.counters.syncookies_recv += 1;
                 return self.complete(now, &record, options, segment);
             }
-            refuse_segment(tuple, &segment, fallback, &mut cx!(self, now));
-            return Err(DropReason::NoSocket);
+            return self.refuse_rationed(now, tuple, &segment, fallback);
         }
         if !segment.is_syn() {
             return Err(DropReason::BadState);
@@ -316,6 +316,21 @@ impl Host {
                 .strays
                 .hold_syn(now, tuple, hash, &SynFacts::of(segment), &mut self.demux);
         }
+        self.refuse_rationed(now, tuple, segment, fallback)
+    }
+
+    /// RST for a segment that belongs to nothing: rationed towards others, never towards ourselves.
+    fn refuse_rationed(
+        &mut self,
+        now: Instant,
+        tuple: FourTuple,
+        segment: &Segment,
+        fallback: bool,
+    ) -> Result<(), DropReason> {
+        let ours = self.ip.is_local(tuple.remote().ip()) || tuple.remote().ip().is_loopback();
+        if !ours && !self.tcp.limits.allow_reset(now, &self.settings) {
+            return Err(DropReason::RateLimited);
+        }
         refuse_segment(tuple, segment, fallback, &mut cx!(self, now));
         Err(DropReason::NoSocket)
     }
@@ -328,7 +343,7 @@ impl Host {
             .min(u32::from(options.max_segment.unwrap_or(u16::MAX))) as u16;
         let mut reply: Reply = record.syn_ack(now, &self.tcp.keys, options, mss, &self.settings);
         if cookie {
-            stamp(&mut reply.options, &record.facts());
+            stamp(&mut reply, &record.facts());
         }
         self.tcp.replies.push(reply);
     }
@@ -404,17 +419,27 @@ impl Host {
 
     /// See [`super::tcp_table::TcpTable::settle`].
     pub(super) fn settle_connection(&mut self, now: Instant, index: u32) {
-        let wait = (self.settings.tcp_time_wait, self.settings.tcp_max_tw_buckets);
-        self.tcp
-            .settle(now, index, &mut self.demux, &mut self.ports, &mut self.events, wait);
+        self.tcp.settle(
+            now,
+            index,
+            &mut self.demux,
+            &mut self.ports,
+            &mut self.events,
+            &self.settings,
+        );
         self.tcp.make_ready(index);
     }
 
     /// The same after output, when it has nothing more to send.
     pub(super) fn settle_sent(&mut self, now: Instant, index: u32) {
-        let wait = (self.settings.tcp_time_wait, self.settings.tcp_max_tw_buckets);
-        self.tcp
-            .settle(now, index, &mut self.demux, &mut self.ports, &mut self.events, wait);
+        self.tcp.settle(
+            now,
+            index,
+            &mut self.demux,
+            &mut self.ports,
+            &mut self.events,
+            &self.settings,
+        );
     }
 
     /// A connection for a SYN that was held, in SYN-RECEIVED and owing its SYN-ACK.

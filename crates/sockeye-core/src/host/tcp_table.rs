@@ -4,10 +4,11 @@ use super::events::EventQueue;
 use crate::demux::{Demux, Entry};
 use crate::keys::Keys;
 use crate::port::Ports;
+use crate::settings::Settings;
 use crate::slab::Slab;
 use crate::socket::{ListenerId, SocketId, State, TcpId};
-use crate::tcp::{Bits, Limits, Listener, Reply, SynReceived, Tcb, TcpKeys, TimeWait};
-use crate::time::{Duration, Instant};
+use crate::tcp::{Bits, Budget, Limits, Listener, Reply, SynReceived, Tcb, TcpKeys, TimeWait};
+use crate::time::Instant;
 use crate::tuple::{FourTuple, Transport};
 use crate::wheel::Wheel;
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ pub(crate) struct TcpTable {
     pub(crate) ready: VecDeque<u32>,
     pub(crate) keys: TcpKeys,
     pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
     /// Segments to send that belong to no connection.
     pub(crate) replies: Vec<Reply>,
 }
@@ -46,6 +48,7 @@ impl TcpTable {
             ready: VecDeque::new(),
             keys: TcpKeys::new(keys),
             limits: Limits::new(keys.secret_stream("tcp limits")),
+            budget: Budget::default(),
             replies: Vec::new(),
         }
     }
@@ -126,7 +129,6 @@ impl TcpTable {
     }
 
     /// After anything happened to a connection: tells the application, leaves the tables when it has ended, and looks after its timer.
-    /// `wait` is the stay in TIME-WAIT and how many may be there.
     pub(crate) fn settle(
         &mut self,
         now: Instant,
@@ -134,12 +136,13 @@ impl TcpTable {
         demux: &mut Demux,
         ports: &mut Ports,
         events: &mut EventQueue,
-        wait: (Duration, u32),
+        settings: &Settings,
     ) {
         let Some(generation) = self.conns.generation(index) else {
             return;
         };
         let Some(tcb) = self.conns.at_mut(index) else { return };
+        self.budget.recharge(tcb, settings);
         if tcb.bits.take(Bits::TELL) && !tcb.bits.has(Bits::ORPHAN) && !tcb.bits.has(Bits::EVENT) {
             tcb.bits.set(Bits::EVENT);
             events.push(SocketId::Tcp(TcpId { index, generation }));
@@ -159,7 +162,7 @@ impl TcpTable {
             let hash = demux.hash(Transport::Tcp, &tcb.tuple);
             let _ = demux.remove_flow(hash, Entry::Connection(index));
             if tcb.state == State::TimeWait {
-                let (stay, limit) = wait;
+                let (stay, limit) = (settings.tcp_time_wait, settings.tcp_max_tw_buckets);
                 let record = TimeWait::of(tcb, now, stay.as_millis() as u32);
                 if self.time_waits.len() >= limit as usize
                     && let Some((_, oldest, generation)) = self.expiring.pop_front()
@@ -175,8 +178,8 @@ impl TcpTable {
             }
             self.wheel.cancel(index);
         }
-        if orphan {
-            let _ = self.conns.remove(index, generation);
+        if orphan && let Some(gone) = self.conns.remove(index, generation) {
+            self.budget.discharge(&gone, settings);
         }
     }
 }

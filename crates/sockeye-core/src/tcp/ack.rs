@@ -2,6 +2,7 @@
 //!
 //! Spec: RFC 9293 §3.10.7.4 fifth check, RFC 2018 §5 and RFC 2883 (SACK in), RFC 6298 §3 and RFC 7323 §4.1 (samples), RFC 5681 §2 (duplicates).
 
+use super::budget::Pressure;
 use super::congestion::AckSample;
 use super::input::{Cx, Segment};
 use super::recovery::{self, AckEvent};
@@ -218,7 +219,7 @@ fn measure_rate(flow: &mut Flow, cx: &Cx<'_>, told: &Delivered) {
 
 /// The send buffer follows the congestion window: twice that, so that the next window is at hand.
 fn grow_send_limit(tcb: &mut Tcb, cx: &Cx<'_>) {
-    if tcb.options.as_ref().is_none_or(|o| o.send_buffer.is_none()) {
+    if cx.pressure == Pressure::None && tcb.options.as_ref().is_none_or(|o| o.send_buffer.is_none()) {
         let wanted = tcb
             .cwnd
             .saturating_mul(2)

@@ -12,6 +12,9 @@ use std::collections::VecDeque;
 /// Islands kept at most; beyond it the highest one is dropped, as RFC 2018 §8 allows.
 const MAX_ISLANDS: usize = 64;
 
+/// What an island costs beside its bytes: its record, and the room its last chunk has left.
+const ISLAND_COST: usize = 192;
+
 #[derive(Debug)]
 struct Island {
     start: SeqNumber,
@@ -43,6 +46,11 @@ impl Assembler {
     /// Bytes held.
     pub(super) fn held(&self) -> usize {
         self.held
+    }
+
+    /// Memory taken, to the handle of each island.
+    pub(super) fn footprint(&self) -> usize {
+        self.held + self.islands.len() * ISLAND_COST
     }
 
     pub(super) fn islands(&self) -> usize {
@@ -118,11 +126,13 @@ impl Assembler {
 
     /// Moves `n` bytes to the end of island `index`.
     fn grow(&mut self, index: usize, bytes: &mut Rope, n: usize) -> u32 {
-        let mut left = n;
+        let (mut left, mut part) = (n, Rope::new());
         while let Some(chunk) = bytes.pop_chunk(left) {
             left -= chunk.len();
-            self.islands[index].bytes.push(chunk);
+            part.push(chunk);
         }
+        // What it keeps alive was settled before; here short pieces join.
+        self.islands[index].bytes.keep(part, n);
         self.held += n;
         n as u32
     }
@@ -135,9 +145,8 @@ impl Assembler {
             .is_some_and(|next| self.islands[index].end() == next.start)
             && let Some(mut next) = self.islands.remove(index + 1)
         {
-            while let Some(chunk) = next.bytes.pop_chunk(usize::MAX) {
-                self.islands[index].bytes.push(chunk);
-            }
+            let joined = std::mem::take(&mut next.bytes);
+            self.islands[index].bytes.keep(joined, 0);
             self.recent.retain(|start| *start != next.start);
         }
     }
@@ -163,9 +172,7 @@ impl Assembler {
             let end = first.end();
             if rcv_nxt.before(end) {
                 first.bytes.drop_front(rcv_nxt.after(first.start) as usize);
-                while let Some(chunk) = first.bytes.pop_chunk(usize::MAX) {
-                    into.push(chunk);
-                }
+                into.keep(first.bytes, 0);
                 rcv_nxt = end;
             }
         }

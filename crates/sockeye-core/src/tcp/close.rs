@@ -37,7 +37,7 @@ impl Tcb {
         if how != Shutdown::Write {
             self.bits.set(Bits::READ_SHUT);
             self.rx = None;
-            self.on_read(cx.now, 0, cx.settings);
+            self.on_read(cx, 0);
         }
         if how != Shutdown::Read {
             self.close_write();

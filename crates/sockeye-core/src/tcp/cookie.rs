@@ -3,13 +3,13 @@
 //! The sequence number of the SYN-ACK carries a slow clock (5 bits), the remote's MSS by table (3 bits) and a keyed hash of both and the addresses
 //! (24 bits); the low bits of its timestamp carry window scale, SACK and ECN, which come back as the echo.
 
-use super::input::Segment;
+use super::input::{Reply, Segment};
 use super::open::{SynFacts, TcpKeys};
-use super::options::ts_clock;
+use super::options::{MAX_SCALE, ts_clock};
 use super::seq::SeqNumber;
 use crate::time::Instant;
 use crate::tuple::FourTuple;
-use crate::wire::tcp::{Options, Timestamps};
+use crate::wire::tcp::{Flags, Timestamps};
 
 /// MSS values a cookie can name: rounded down to one of these.
 const MSS_TABLE: [u16; 8] = [216, 536, 1_200, 1_300, 1_400, 1_440, 1_460, 8_900];
@@ -47,15 +47,19 @@ pub(super) fn make(keys: &TcpKeys, tuple: &FourTuple, irs: SeqNumber, mss: u16, 
     SeqNumber((tick & 31) << 27 | index << 24 | digest(keys, tuple, irs, tick, index))
 }
 
-/// The timestamp of a SYN-ACK with a cookie: no later than the clock, its low bits replaced.
-pub(crate) fn stamp(options: &mut Options, theirs: &SynFacts) {
-    let Some(ts) = &mut options.timestamps else { return };
+/// Makes a SYN-ACK remember for us: the low bits of its timestamp, no later than the clock, say what was agreed. Without timestamps nothing is.
+pub(crate) fn stamp(reply: &mut Reply, theirs: &SynFacts) {
+    let options = &mut reply.options;
+    let Some(ts) = &mut options.timestamps else {
+        (options.window_scale, options.sack_permitted) = (None, false);
+        reply.header.flags.0 &= !Flags::ECE.0;
+        return;
+    };
     let scale = theirs
         .options
         .window_scale
         .filter(|_| options.window_scale.is_some())
-        .map_or(NO_SCALE, u32::from)
-        .min(NO_SCALE);
+        .map_or(NO_SCALE, |scale| u32::from(scale.min(MAX_SCALE)));
     let facts = scale | u32::from(options.sack_permitted) << 4 | u32::from(theirs.ecn) << 5;
     let mask = (1 << OPTION_BITS) - 1;
     let stamped = ts.value & !mask | facts;

@@ -3,10 +3,11 @@
 //! It changes the connection and notes what is owed; what is sent, and when, is `output`'s. Called by the host with segments whose checksum is good.
 
 use super::ack;
+use super::budget::Pressure;
 use super::limits::Limits;
 use super::options::ts_before;
 use super::seq::SeqNumber;
-use super::tcb::{Bits, Tcb, millis};
+use super::tcb::{Bits, Rexmit, Tcb, millis};
 use crate::buf::Rope;
 use crate::counters::{Counters, DropReason};
 use crate::error::SocketError;
@@ -23,6 +24,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) counters: &'a mut Counters,
     pub(crate) limits: &'a mut Limits,
+    /// How short memory is.
+    pub(crate) pressure: Pressure,
     /// Segments to send that belong to no connection, or end one.
     pub(crate) replies: &'a mut Vec<Reply>,
 }
@@ -51,6 +54,8 @@ pub(crate) struct Segment {
     pub(super) unit: u32,
     /// The ECN field of its IP header.
     pub(super) ecn: u8,
+    /// Bytes of memory that the payload keeps alive.
+    pub(super) pins: u32,
     pub(super) body: Body,
 }
 
@@ -72,6 +77,7 @@ impl Segment {
             len,
             unit,
             ecn: 0,
+            pins: len,
             body,
         }
     }
@@ -82,6 +88,12 @@ impl Segment {
             ecn: tos & crate::wire::ecn::MASK,
             ..self
         }
+    }
+
+    /// The payload keeps `bytes` of memory alive.
+    pub(crate) fn pinning(mut self, bytes: u32) -> Self {
+        self.pins = self.pins.max(bytes);
+        self
     }
 
     pub(crate) fn is_reset(&self) -> bool {
@@ -141,6 +153,11 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
     // The urgent bit is not acted on: RFC 6093 §6 lets urgent data pass in line.
     take_text(tcb, cx, &mut seg)?;
     check_fin(tcb, cx, &seg);
+    if tcb.flow.is_some() && tcb.rexmit == Rexmit::Off && tcb.is_synchronized() && !tcb.has_outstanding() {
+        // Whoever only receives has no other timer: when it is quiet again the flow state goes.
+        tcb.rexmit = Rexmit::Idle;
+        tcb.rexmit_at = cx.now + tcb.rtt.rto(cx.settings);
+    }
     Ok(())
 }
 
@@ -333,22 +350,20 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
     }
     if start == tcb.rcv_nxt {
         accept_text(tcb, cx, seg, text);
+        Ok(())
     } else {
-        keep_text(tcb, cx, start, text);
+        keep_text(tcb, cx, seg, start, text)
     }
-    Ok(())
 }
 
 /// Text at `rcv_nxt`: to the reader, and whatever it makes whole after it.
-fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, mut text: Rope) {
+fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
     let len = text.len() as u32;
     let discard = tcb.bits.has(Bits::READ_SHUT);
     let before = tcb.rcv_nxt;
     tcb.rcv_nxt += len;
     let rx = tcb.rx.get_or_insert_default();
-    while let Some(chunk) = text.pop_chunk(usize::MAX) {
-        rx.push(chunk);
-    }
+    rx.keep(text, seg.pins as usize);
     let mut filled = false;
     if let Some(flow) = tcb.flow.as_deref_mut() {
         if !flow.assembler.is_empty() {
@@ -375,11 +390,17 @@ fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, mut text: Rope) {
     tcb.tell();
 }
 
-/// Text after a gap: kept, and the remote is told at once. RFC 5681 §4.2.
-fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, start: SeqNumber, text: Rope) {
-    cx.counters.tcp_ofo_queue += 1;
-    let _ = tcb.flow(cx.now, cx.settings).assembler.insert(start, text);
+/// Text after a gap: kept while there is memory, and the remote is told at once. RFC 5681 §4.2.
+fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, start: SeqNumber, text: Rope) -> Result<(), DropReason> {
     tcb.bits.set(Bits::ACK_NOW);
+    if cx.pressure >= Pressure::Hard {
+        return Err(DropReason::NoBuffer);
+    }
+    cx.counters.tcp_ofo_queue += 1;
+    let mut kept = Rope::new();
+    kept.keep(text, seg.pins as usize);
+    let _ = tcb.flow(cx.now, cx.settings).assembler.insert(start, kept);
+    Ok(())
 }
 
 /// Eighth: FIN, once everything before it is here.

@@ -10,6 +10,8 @@ use rand::rngs::ChaCha12Rng;
 pub(crate) struct Limits {
     second: u64,
     challenges: u32,
+    /// Resets left in the present second.
+    resets: u32,
     rng: ChaCha12Rng,
 }
 
@@ -18,6 +20,7 @@ impl Limits {
         Self {
             second: u64::MAX,
             challenges: 0,
+            resets: 0,
             rng,
         }
     }
@@ -35,16 +38,36 @@ impl Limits {
 
     /// The host's ration of challenges. It varies by chance, so that counting them tells nothing about other connections (CVE-2016-5696).
     pub(crate) fn allow_challenge(&mut self, now: Instant, settings: &Settings) -> bool {
+        self.refill(now, settings);
+        spend(&mut self.challenges)
+    }
+
+    /// The host's ration of resets for segments that belong to nothing: a flood of those is not reflected at its rate. As with challenges nobody
+    /// can read from what is left what others caused.
+    pub(crate) fn allow_reset(&mut self, now: Instant, settings: &Settings) -> bool {
+        self.refill(now, settings);
+        spend(&mut self.resets)
+    }
+
+    /// A new second: from half to one and a half of each ration, by chance.
+    fn refill(&mut self, now: Instant, settings: &Settings) {
         let second = now.as_millis() / 1_000;
-        if second != self.second {
-            self.second = second;
-            let half = settings.tcp_challenge_ack_limit.div_ceil(2);
-            self.challenges = half + below(&mut self.rng, u64::from(settings.tcp_challenge_ack_limit)) as u32;
+        if second == self.second {
+            return;
         }
-        self.challenges = match self.challenges.checked_sub(1) {
-            Some(left) => left,
-            None => return false,
-        };
-        true
+        self.second = second;
+        let mut about = |limit: u32| limit.div_ceil(2) + below(&mut self.rng, u64::from(limit)) as u32;
+        self.challenges = about(settings.tcp_challenge_ack_limit);
+        self.resets = about(settings.icmp_ratelimit);
+    }
+}
+
+fn spend(ration: &mut u32) -> bool {
+    match ration.checked_sub(1) {
+        Some(left) => {
+            *ration = left;
+            true
+        }
+        None => false,
     }
 }

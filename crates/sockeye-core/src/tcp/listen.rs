@@ -274,6 +274,7 @@ impl SynReceived {
             len: 0,
             unit: 0,
             ecn: 0,
+            pins: 0,
             body: Body::new(),
         })
     }

@@ -23,12 +23,14 @@
 //! | `timers` | what falls due | RFC 6298, 8985 |
 //! | `close` | FIN, half close, reset | §3.6 |
 //! | `time_wait` | the memory of a closed connection | §3.6.1 |
+//! | `budget` | memory of all connections together, and who gives way when there is too little | RFC 4732 §3 |
 //! | `limits` | answers that an attacker could ask for too often | RFC 5961 |
 //! | `info` | a snapshot for the curious | tcp(7) |
 //! | `check` | what must always hold | |
 
 mod ack;
 mod assembler;
+mod budget;
 mod check;
 mod close;
 mod congestion;
@@ -53,6 +55,7 @@ mod timers;
 mod user;
 mod window;
 
+pub(crate) use budget::{Budget, Pressure};
 pub use check::Broken;
 pub(crate) use check::check;
 pub(crate) use cookie::{redeem, stamp};

@@ -9,7 +9,7 @@ use crate::time::Instant;
 use crate::wire::tcp::{HEADER_LEN, Options, Timestamps};
 
 /// The largest shift of the window. RFC 7323 §2.3.
-const MAX_SCALE: u8 = 14;
+pub(super) const MAX_SCALE: u8 = 14;
 /// The smallest MSS we take seriously from a remote: below it, headers would be all we send.
 const MIN_MSS: u16 = 48;
 

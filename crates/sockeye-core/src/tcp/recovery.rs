@@ -86,6 +86,8 @@ pub(super) struct Recovery {
     dup_acks: u32,
     /// Without SACK: bytes that duplicate acknowledgements say have arrived.
     dup_bytes: u32,
+    /// Bytes in flight when the first of them came: more cannot have arrived, whatever a remote that lies repeats (RFC 5681 §3.2 step 4).
+    dup_limit: u32,
     undo: Option<Undo>,
     tail_probe: Option<TailProbe>,
 }
@@ -266,8 +268,11 @@ fn detect_by_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent) {
     let mss = u32::from(tcb.mss);
     let recovery = &mut flow.recovery;
     if event.duplicate {
-        recovery.dup_acks += 1;
-        recovery.dup_bytes = (recovery.dup_bytes + mss).min(flow.sent.in_flight());
+        if recovery.dup_acks == 0 {
+            recovery.dup_limit = flow.sent.in_flight();
+        }
+        recovery.dup_acks = recovery.dup_acks.saturating_add(1);
+        recovery.dup_bytes = (recovery.dup_bytes + mss).min(recovery.dup_limit);
         if recovery.dup_acks == DUP_THRESH && !recovery.phase.is_repairing() {
             flow.sent.mark_head_lost(mss);
         }

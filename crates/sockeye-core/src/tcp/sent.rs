@@ -103,6 +103,11 @@ impl Scoreboard {
         self.lost
     }
 
+    /// Memory taken.
+    pub(super) fn footprint(&self) -> usize {
+        self.runs.len() * size_of::<Sent>()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

@@ -216,6 +216,8 @@ pub(crate) struct Tcb {
     /// The listener that waits to hand this out, by index.
     pub(crate) listener: u32,
     pub(super) path_mtu: u16,
+    /// Bytes charged to the host's budget.
+    pub(super) charged: u32,
     /// When an unacceptable segment was last answered, in milliseconds.
     pub(super) last_answer: u32,
 }
@@ -314,6 +316,7 @@ impl Tcb {
             claim: 0,
             listener: u32::MAX,
             path_mtu,
+            charged: 0,
             last_answer: 0,
         };
         tcb.adv_mss = tcb.mss_to_announce();
@@ -419,6 +422,15 @@ impl Tcb {
     /// True in the states in which the remote may still send data.
     pub(super) fn may_receive(&self) -> bool {
         matches!(self.state, State::Established | State::FinWait1 | State::FinWait2)
+    }
+
+    /// Memory that this connection takes beside its record.
+    pub(super) fn footprint(&self) -> usize {
+        let rope = |rope: &Option<Box<Rope>>| rope.as_ref().map_or(0, |rope| rope.footprint());
+        let flow = self.flow.as_ref().map_or(0, |flow| {
+            size_of::<Flow>() + flow.sent.footprint() + flow.assembler.footprint()
+        });
+        rope(&self.rx) + rope(&self.tx) + flow
     }
 
     /// Asks for the application to be told that something changed.

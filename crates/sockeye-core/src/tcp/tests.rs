@@ -65,6 +65,7 @@ impl Side {
                 settings,
                 counters,
                 limits,
+                pressure: Pressure::None,
                 replies,
             },
         )
@@ -85,6 +86,7 @@ impl Pair {
                 settings,
                 counters: &mut counters,
                 limits: &mut limits,
+                pressure: Pressure::None,
                 replies: &mut replies,
             };
             let iss = tcp_keys.initial_sequence(&tuple(flip), now);

@@ -162,13 +162,18 @@ fn on_idle(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     if tcb.has_outstanding() || tcb.unsent() > 0 {
         return;
     }
+    let (quiet, timeout) = (Tcb::ago(cx.now, tcb.last_rx), tcb.rtt.rto(cx.settings));
     let Some(flow) = tcb.flow.as_deref_mut() else { return };
     if cx.settings.tcp_slow_start_after_idle {
         let restart = super::congestion::initial_window(u32::from(tcb.mss), cx.settings.tcp_init_cwnd);
         tcb.ssthresh = tcb.ssthresh.max(tcb.cwnd / 4 * 3);
         tcb.cwnd = tcb.cwnd.min(restart);
     }
-    if flow.assembler.is_empty() && flow.tune.space() < u64::from(tcb.rcv_limit) {
+    if quiet < timeout {
+        // It still receives.
+        tcb.rexmit = Rexmit::Idle;
+        tcb.rexmit_at = cx.now + (timeout - quiet);
+    } else if flow.assembler.is_empty() && flow.tune.space() < u64::from(tcb.rcv_limit) {
         tcb.flow = None;
     } else {
         flow.congestion.algorithm().on_idle();

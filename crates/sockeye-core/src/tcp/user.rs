@@ -63,7 +63,7 @@ impl Tcb {
         if rx.is_empty() {
             self.rx = None;
         }
-        self.on_read(cx.now, taken, cx.settings);
+        self.on_read(cx, taken);
         taken
     }
 

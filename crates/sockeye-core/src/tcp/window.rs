@@ -3,8 +3,9 @@
 //! Spec: RFC 9293 §3.8.6 (the window never shrinks), §3.8.6.2.2 (receiver's silly window avoidance), RFC 7323 §2.3 (scaling). The growth follows
 //! dynamic right-sizing: twice what the reader took in a round trip, so that the sender's window can double.
 
+use super::budget::Pressure;
+use super::input::Cx;
 use super::tcb::{Bits, Tcb};
-use crate::settings::Settings;
 use crate::socket::State;
 use crate::time::{Duration, Instant};
 
@@ -83,7 +84,8 @@ impl Tcb {
     }
 
     /// The reader took `n` bytes: grow the buffer when it keeps pace, and tell the remote when there is news worth a segment.
-    pub(super) fn on_read(&mut self, now: Instant, n: usize, settings: &Settings) {
+    pub(super) fn on_read(&mut self, cx: &Cx<'_>, n: usize) {
+        let (now, settings) = (cx.now, cx.settings);
         if let Some(flow) = self.flow.as_deref_mut() {
             let tune = &mut flow.tune;
             tune.copied += n as u64;
@@ -94,7 +96,7 @@ impl Tcb {
                 if copied > tune.space {
                     let grown = 2 * copied + 16 * u64::from(self.adv_mss);
                     tune.space = copied;
-                    if self.options.as_ref().is_none_or(|o| o.recv_buffer.is_none()) {
+                    if cx.pressure == Pressure::None && self.options.as_ref().is_none_or(|o| o.recv_buffer.is_none()) {
                         let limit = grown.min(u64::from(settings.tcp_rmem[2])) as u32;
                         self.rcv_limit = self.rcv_limit.max(limit);
                     }

@@ -95,6 +95,12 @@ pub struct SackBlocks {
 }
 
 impl SackBlocks {
+    /// No block.
+    pub const NONE: Self = Self {
+        blocks: [(0, 0); 4],
+        len: 0,
+    };
+
     /// Adds a block `[left, right)`; a fifth is not kept.
     pub fn push(&mut self, left: u32, right: u32) {
         if let Some(slot) = self.blocks.get_mut(usize::from(self.len)) {

@@ -3,6 +3,7 @@
 //! `SOCKEYE_SEED=7` runs one seed again, `SOCKEYE_PCAP=file` with it writes what was on the wire; `SOCKEYE_TRANSFERS=10000` and
 //! `SOCKEYE_FUZZ=10000000` run that many instead of the few that fit a coffee break.
 
+mod attacks;
 mod captures;
 mod determinism;
 mod ecn;
