@@ -70,6 +70,19 @@ pub struct Settings {
     pub tcp_ecn: u8,
     /// A SYN that asked for ECN and was not answered is repeated without asking. RFC 3168 §6.1.1.1.
     pub tcp_ecn_fallback: bool,
+    /// Loss detection, in bits: 1 RACK (without it, RFC 6675 counts), 2 its reordering window stays at a quarter of the shortest round trip, 4 it
+    /// waits for the window whatever is SACKed. RFC 8985.
+    pub tcp_recovery: u8,
+    /// Tail loss probes: 3 or 4 on, else off. RFC 8985 §7.
+    pub tcp_early_retrans: u8,
+    /// Find out timeouts that came too early, without timestamps: 0 off. RFC 5682.
+    pub tcp_frto: u8,
+    /// Segments SACKed, or duplicate acknowledgements, that mean loss while no reordering was seen. RFC 5681 §3.2.
+    pub tcp_reordering: u32,
+    /// What reordering may raise that to.
+    pub tcp_max_reordering: u32,
+    /// How long the shortest round trip is remembered. RFC 8985 §6.2 step 1.
+    pub tcp_min_rtt_wlen: Duration,
     /// Initial retransmission timeout. RFC 6298 §2.1.
     pub tcp_initial_rto: Duration,
     /// Smallest retransmission timeout. RFC 6298 §2.4 asks for 1 s; Linux's 200 ms.
@@ -137,6 +150,12 @@ impl Default for Settings {
             tcp_dsack: true,
             tcp_ecn: 2,
             tcp_ecn_fallback: true,
+            tcp_recovery: 1,
+            tcp_early_retrans: 3,
+            tcp_frto: 2,
+            tcp_reordering: 3,
+            tcp_max_reordering: 300,
+            tcp_min_rtt_wlen: Duration::from_secs(300),
             tcp_initial_rto: Duration::from_secs(1),
             tcp_rto_min: Duration::from_millis(200),
             tcp_rto_max: Duration::from_secs(120),

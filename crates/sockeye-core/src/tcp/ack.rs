@@ -6,10 +6,11 @@ use super::budget::Pressure;
 use super::congestion::AckSample;
 use super::input::{Cx, Segment};
 use super::recovery::{self, AckEvent};
-use super::sent::Delivered;
+use super::sent::{Delivered, Witness};
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb};
 use super::timers;
+use super::undo;
 use crate::time::Duration;
 use crate::wire::tcp::Flags;
 
@@ -34,71 +35,65 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     let now = cx.now;
     let prior_una = tcb.snd_una;
     let prior_flight = flow.recovery.pipe(&flow.sent);
-    let mut told = Delivered::default();
+    let echo = echo_of(tcb, seg);
+    let mut told = Delivered::at(Witness {
+        now,
+        echo,
+        ts_offset: tcb.ts_offset,
+        min_rtt: tcb.rtt.min(),
+    });
+    let fack = flow.sent.fack();
     let advanced = prior_una.before(seg.ack);
     if advanced {
         flow.sent.acknowledge(seg.ack, &mut told);
         drop_acknowledged(tcb, seg.ack);
-        (tcb.backoff, tcb.retries) = (0, 0);
+        tcb.retries = 0;
         flow.timeouts_since = None;
+        flow.rto_from = now;
     }
     if window_moved && !tcb.has_outstanding() {
         tcb.backoff = 0;
     }
-    let dsacked = if tcb.bits.has(Bits::SACK) {
-        take_sacks(tcb, flow, seg, &mut told)
-    } else {
-        0
-    };
-    let echo = if tcb.bits.has(Bits::TIMESTAMPS) {
-        seg.options.timestamps.map(|ts| ts.echo).filter(|echo| *echo != 0)
+    let dsack = if tcb.bits.has(Bits::SACK) {
+        take_sacks(tcb, flow, seg, fack, &mut told)
     } else {
         None
     };
-    let rtt = sample_rtt(tcb, cx, &told, advanced, echo);
+    let rtt = sample_rtt(tcb, flow, cx, &told, advanced, echo);
     measure_rate(flow, cx, &told);
     let ece = tcb.echoes_marks(seg);
     if ece {
         flow.delivered_ce += u64::from(told.bytes);
     }
-    let duplicate = !advanced
+    let plain = !advanced
         && seg.len == 0
         && !seg.flags.has(Flags::FIN)
         && !window_moved
         && seg.ack == tcb.snd_una
-        && tcb.snd_una != tcb.snd_nxt;
+        && seg.options.sack.as_slice().is_empty();
     let event = AckEvent {
         now,
+        moved: tcb.snd_una.after(prior_una),
         advanced,
-        duplicate,
-        dsacked,
+        duplicate: plain && tcb.has_outstanding(),
+        plain,
+        dsack,
+        repeated_in_vain: undo::repeated_in_vain(flow, dsack, tcb.snd_una),
         echo,
+        rtt,
         prior_flight,
         ece,
     };
     let round_start = advanced && flow.round_end.at_or_before(tcb.snd_una);
     if round_start {
         flow.round_end = tcb.snd_nxt;
+        flow.samples = (0, flow.samples.0);
     }
-    let phase = flow.recovery.phase;
-    recovery::on_ack(tcb, flow, &event, &told, cx.counters);
+    let was_reducing = flow.recovery.phase.is_reducing();
+    recovery::on_ack(tcb, flow, cx, &event, &told);
     // RFC 3168 §6.1.2: an acknowledgement that tells of marks lets nothing grow.
-    if !phase.is_reducing() && !flow.recovery.phase.is_reducing() && told.bytes > 0 && !ece {
-        let in_slow_start = tcb.cwnd < tcb.ssthresh;
-        let cwnd_limited =
-            tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * flow.max_in_flight.max(prior_flight));
-        let srtt = tcb.rtt.srtt().unwrap_or(Duration::ZERO);
-        let sample = AckSample {
-            now,
-            acked: told.bytes,
-            rtt,
-            srtt,
-            round_start,
-            cwnd_limited,
-        };
-        let mut window = tcb.window();
-        flow.congestion.on_ack(&sample, &mut window);
-        tcb.set_window(window);
+    if !was_reducing && !flow.recovery.phase.is_reducing() && told.bytes > 0 && !ece {
+        grow_window(tcb, flow, &event, told.bytes, round_start);
     }
     if round_start {
         flow.max_in_flight = 0;
@@ -112,6 +107,29 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         tcb.bits.clear(Bits::WANTS_ROOM);
         tcb.tell();
     }
+}
+
+/// The timestamp that a segment echoes, if that means anything. RFC 7323 §3.2.
+fn echo_of(tcb: &Tcb, seg: &Segment) -> Option<u32> {
+    let stamps = seg.options.timestamps.filter(|_| tcb.bits.has(Bits::TIMESTAMPS));
+    stamps.map(|ts| ts.echo).filter(|echo| *echo != 0)
+}
+
+/// Outside recovery what arrived lets the congestion window grow, when it was in use.
+fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, round_start: bool) {
+    let in_slow_start = tcb.cwnd < tcb.ssthresh;
+    let used = flow.max_in_flight.max(event.prior_flight);
+    let sample = AckSample {
+        now: event.now,
+        acked,
+        rtt: event.rtt,
+        srtt: tcb.rtt.srtt().unwrap_or(Duration::ZERO),
+        round_start,
+        cwnd_limited: tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * used),
+    };
+    let mut window = tcb.window();
+    flow.congestion.on_ack(&sample, &mut window);
+    tcb.set_window(window);
 }
 
 /// RFC 9293 §3.10.7.4: the window is taken from the newest segment only. Returns whether it changed.
@@ -152,10 +170,16 @@ pub(super) fn fin_acknowledged(tcb: &Tcb) -> bool {
     tcb.bits.has(Bits::FIN_SENT) && tcb.snd_una == tcb.snd_nxt
 }
 
-/// Marks what SACK blocks report. Returns how many bytes a duplicate report (RFC 2883 §5) covers.
-fn take_sacks(tcb: &Tcb, flow: &mut Flow, seg: &Segment, told: &mut Delivered) -> u32 {
+/// Marks what SACK blocks report. Returns what a duplicate report (RFC 2883 §5) covers.
+fn take_sacks(
+    tcb: &Tcb,
+    flow: &mut Flow,
+    seg: &Segment,
+    fack: Option<SeqNumber>,
+    told: &mut Delivered,
+) -> Option<(SeqNumber, SeqNumber)> {
     let blocks = seg.options.sack.as_slice();
-    let mut dsacked = 0;
+    let mut dsack = None;
     for (index, (left, right)) in blocks.iter().map(|(l, r)| (SeqNumber(*l), SeqNumber(*r))).enumerate() {
         if !left.before(right) {
             continue;
@@ -168,7 +192,7 @@ fn take_sacks(tcb: &Tcb, flow: &mut Flow, seg: &Segment, told: &mut Delivered) -
             if below || inside {
                 // Only of what we could have sent: within one window before the acknowledgement.
                 if right.after(left) <= tcb.max_wnd.max(65_535) {
-                    dsacked = right.after(left);
+                    dsack = Some((left, right));
                 }
                 if below {
                     continue;
@@ -177,14 +201,21 @@ fn take_sacks(tcb: &Tcb, flow: &mut Flow, seg: &Segment, told: &mut Delivered) -
         }
         // RFC 5961's spirit for SACK: only what is outstanding counts.
         if tcb.snd_una.at_or_before(left) && right.at_or_before(tcb.snd_nxt) && tcb.snd_una.before(right) {
-            flow.sent.sack(left, right, told);
+            flow.sent.sack(left, right, fack, told);
         }
     }
-    dsacked
+    dsack
 }
 
 /// A round-trip sample: from a run sent just once, else from the timestamp echoed. RFC 6298 §3, RFC 7323 §4.1.
-fn sample_rtt(tcb: &mut Tcb, cx: &Cx<'_>, told: &Delivered, advanced: bool, echo: Option<u32>) -> Option<Duration> {
+fn sample_rtt(
+    tcb: &mut Tcb,
+    flow: &mut Flow,
+    cx: &Cx<'_>,
+    told: &Delivered,
+    advanced: bool,
+    echo: Option<u32>,
+) -> Option<Duration> {
     let rtt = match told.rtt_from.filter(|_| !told.ambiguous) {
         Some(at) => cx.now.since(at),
         None if advanced => {
@@ -197,7 +228,17 @@ fn sample_rtt(tcb: &mut Tcb, cx: &Cx<'_>, told: &Delivered, advanced: bool, echo
         }
         None => return None,
     };
-    tcb.rtt.sample(rtt);
+    // RFC 7323 appendix G. How many acknowledgements a round trip brings is counted, not guessed from the flight.
+    flow.samples.0 += 1;
+    tcb.rtt.sample(rtt, flow.samples.0.max(flow.samples.1));
+    // RFC 6298 §5: the back-off lasts until a round trip is measured.
+    tcb.backoff = 0;
+    let (since, min) = flow.recent_min;
+    flow.recent_min.1 = min.min(rtt);
+    if cx.now.since(since) >= cx.settings.tcp_min_rtt_wlen / 2 {
+        tcb.rtt.renew_min(flow.recent_min.1);
+        flow.recent_min = (cx.now, rtt);
+    }
     Some(rtt)
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Assembler {
     held: usize,
     /// Starts of the islands that changed last, latest first.
     recent: SmallVec<[SeqNumber; 4]>,
+    /// Where a FIN stands that came before the bytes before it.
+    fin: Option<SeqNumber>,
     /// A duplicate to report once. RFC 2883 §4.
     duplicate: Option<(SeqNumber, SeqNumber)>,
 }
@@ -41,6 +43,16 @@ pub(super) struct Assembler {
 impl Assembler {
     pub(super) fn is_empty(&self) -> bool {
         self.islands.is_empty()
+    }
+
+    /// Keeps in mind that a FIN stands at `seq`; the first one told of holds.
+    pub(super) fn keep_fin(&mut self, seq: SeqNumber) {
+        let _ = self.fin.get_or_insert(seq);
+    }
+
+    /// True when the FIN kept in mind is what comes next.
+    pub(super) fn fin_is_next(&self, rcv_nxt: SeqNumber) -> bool {
+        self.fin == Some(rcv_nxt)
     }
 
     /// Bytes held.

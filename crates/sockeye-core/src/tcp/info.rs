@@ -1,7 +1,6 @@
 //! A snapshot of a connection, with the names, meanings and units of Linux's TCP_INFO. tcp(7), linux/tcp.h.
 
 use super::recovery::Phase;
-use super::sent::Fate;
 use super::tcb::{Bits, Tcb};
 use crate::settings::Settings;
 use crate::socket::{Limited, Readiness, State, TcpInfo};
@@ -53,8 +52,8 @@ impl Tcb {
             last_ack_recv: Self::ago(now, self.last_rx).as_millis() as u32,
             pmtu: u32::from(self.path_mtu),
             rcv_ssthresh: self.rcv_limit,
-            rtt: self.rtt.srtt,
-            rttvar: self.rtt.rttvar,
+            rtt: self.rtt.srtt_us(),
+            rttvar: self.rtt.rttvar_us(),
             snd_ssthresh: if self.ssthresh >= u32::MAX / 2 {
                 i32::MAX as u32
             } else {
@@ -71,7 +70,7 @@ impl Tcb {
             segs_out: self.segs_out,
             segs_in: self.segs_in,
             notsent_bytes: self.unsent(),
-            min_rtt: self.rtt.min,
+            min_rtt: self.rtt.min().as_micros() as u32,
             bytes_sent: self.bytes_acked + u64::from(self.snd_nxt.after(self.snd_una)),
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.rcv_edge.since(self.rcv_nxt).max(0) as u32,
@@ -85,20 +84,14 @@ impl Tcb {
                 Phase::Recovery => 3,
                 Phase::Loss => 4,
             };
-            info.sacked = flow.sent.sacked().div_ceil(mss);
+            info.sacked = flow.sent.sacked_segs();
             info.lost = flow.sent.lost().div_ceil(mss);
-            let resent: u32 = flow
-                .sent
-                .runs()
-                .filter(|run| run.resent && run.fate == Fate::Flying)
-                .map(|run| run.len)
-                .sum();
-            info.retrans = resent.div_ceil(mss);
+            info.retrans = flow.sent.resent().div_ceil(mss);
             info.rcv_rtt = flow.tune.rtt();
             info.delivery_rate = flow.rate;
             info.delivered = u32::try_from(flow.delivered / u64::from(mss)).unwrap_or(u32::MAX);
             info.delivered_ce = u32::try_from(flow.delivered_ce / u64::from(mss)).unwrap_or(u32::MAX);
-            info.reord_seen = u32::from(flow.recovery.reordering_seen());
+            info.reord_seen = u32::from(flow.recovery.rack.reordering_seen());
             info.rcv_ooopack = flow.assembler.islands() as u32;
             let spent = |by: Limited| flow.limited_sums[by as usize] / 1_000;
             info.rwnd_limited = spent(Limited::ReceiveWindow);

@@ -403,15 +403,23 @@ fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, start: SeqNumber, te
     Ok(())
 }
 
-/// Eighth: FIN, once everything before it is here.
+/// Eighth: FIN, once everything before it is here. One that comes earlier is kept in mind, as its bytes are.
 fn check_fin(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
-    if !seg.flags.has(Flags::FIN) {
-        return;
-    }
-    let fin = seg.seq + seg.len + u32::from(seg.flags.has(Flags::SYN));
-    if fin != tcb.rcv_nxt {
-        // Out of order, or a FIN taken before: the remote will send it again, or our acknowledgement answers it.
-        tcb.bits.set(Bits::ACK_NOW);
+    let kept = tcb
+        .flow
+        .as_ref()
+        .is_some_and(|flow| flow.assembler.fin_is_next(tcb.rcv_nxt));
+    if seg.flags.has(Flags::FIN) && !kept {
+        let fin = seg.seq + seg.len + u32::from(seg.flags.has(Flags::SYN));
+        if fin != tcb.rcv_nxt {
+            // Taken before, or out of order.
+            tcb.bits.set(Bits::ACK_NOW);
+            if tcb.rcv_nxt.before(fin) && fin.before(tcb.rcv_edge) && tcb.may_receive() {
+                tcb.flow(cx.now, cx.settings).assembler.keep_fin(fin);
+            }
+            return;
+        }
+    } else if !kept {
         return;
     }
     if tcb.bits.has(Bits::FIN_RECEIVED) {

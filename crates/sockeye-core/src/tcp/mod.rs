@@ -14,8 +14,10 @@
 //! | `ack` | what an acknowledgement means to the sender | RFC 5681, 7323 |
 //! | `delayed_ack` | when we acknowledge | §3.8.6.3 |
 //! | `sent` | every byte sent and not acknowledged | RFC 2018, 6675 |
-//! | `recovery` | what is lost | RFC 5681, 6582, 8985 |
-//! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 6937, 8312 |
+//! | `recovery` | episodes of loss; duplicates without SACK | RFC 5681, 6582, 3042 |
+//! | `rack`, `tail_probe` | what is lost, and asking for it | RFC 8985 |
+//! | `undo`, `frto` | was it lost indeed | RFC 3522, 3708, 4015, 5682 |
+//! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 9937, 8312 |
 //! | `ecn` | congestion told by marks | RFC 3168 §6.1, 8511 |
 //! | `assembler` | bytes out of order | §3.10.7.4 |
 //! | `window` | what we offer to receive | §3.8.6 |
@@ -37,6 +39,7 @@ mod congestion;
 mod cookie;
 mod delayed_ack;
 mod ecn;
+mod frto;
 mod info;
 mod input;
 mod limits;
@@ -45,13 +48,16 @@ mod open;
 mod options;
 mod output;
 mod prr;
+mod rack;
 mod recovery;
 mod rtt;
 mod sent;
 mod seq;
+mod tail_probe;
 mod tcb;
 mod time_wait;
 mod timers;
+mod undo;
 mod user;
 mod window;
 

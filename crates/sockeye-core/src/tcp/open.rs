@@ -162,7 +162,7 @@ impl Tcb {
         if self.retries == 0 && self.rexmit == Rexmit::Timeout {
             // The SYN left one initial timeout before its timer was due.
             let sent = self.rexmit_at - cx.settings.tcp_initial_rto;
-            self.rtt.sample(cx.now.since(sent));
+            self.rtt.sample(cx.now.since(sent), 1);
         }
         cx.counters.tcp_ecn_setup += u64::from(self.bits.has(Bits::ECN));
         (self.retries, self.backoff) = (0, 0);

@@ -3,8 +3,9 @@
 //! In order: a SYN; what was lost; new data, within both windows; a probe; FIN; an acknowledgement that is owed. Spec: RFC 9293 §3.7.4 (Nagle),
 //! §3.8.6.2.1 (sender's silly window avoidance), §3.8.6.1 (probes), §3.10.2; RFC 5681 §3 (windows), RFC 8985 §7.3 (tail loss probe).
 
+use super::frto;
 use super::input::Cx;
-use super::sent::{Fate, Sent};
+use super::sent::{Fate, Sending, Sent};
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb, millis};
 use super::timers;
@@ -69,6 +70,9 @@ fn syn(tcb: &mut Tcb, cx: &mut Cx<'_>, flags: Flags, answer: bool) -> Option<Pac
 /// The first of what is lost, as much as the congestion window lets go.
 fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     let run = *flow.sent.next_lost()?;
+    if frto::holds_back(flow) {
+        return None;
+    }
     let pipe = flow.recovery.pipe(&flow.sent);
     let wnd_end = tcb.snd_una + tcb.snd_wnd;
     // The head may go out even into a closed window: it is the probe. RFC 9293 §3.8.6.1.
@@ -98,9 +102,15 @@ fn send_again(
 ) -> Packet {
     let segments = len.div_ceil(unit.max(1));
     let ts = tcb.bits.has(Bits::TIMESTAMPS).then(|| tcb.ts_value(cx.now));
-    flow.sent.resend(seq, len, cx.now, flow.delivered, flow.delivered_at);
-    flow.recovery.on_resent(len, ts);
-    flow.recovery.prr.on_sent(len);
+    let now = Sending {
+        at: cx.now,
+        delivered: flow.delivered,
+        delivered_at: flow.delivered_at,
+    };
+    flow.sent.resend(seq, len, segments, now);
+    flow.recovery.on_resent(seq, len, ts);
+    // RFC 6675 §6: what is repeated in good time must not run into the timeout of the first time.
+    flow.rto_from = cx.now;
     tcb.segs_resent = tcb.segs_resent.wrapping_add(segments);
     cx.counters.tcp_retrans_segs += u64::from(segments);
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
@@ -205,8 +215,9 @@ fn send_new(
     let seq = tcb.snd_nxt;
     let seg_len = len + u32::from(fin);
     if flow.sent.is_empty() {
-        // A new flight: the rate is measured from here.
+        // A new flight: rate and timeout are measured from here. RFC 6298 §5.1.
         flow.delivered_at = cx.now;
+        flow.rto_from = cx.now;
     }
     if fin {
         tcb.bits.set(Bits::FIN_SENT);
@@ -220,6 +231,7 @@ fn send_new(
     flow.sent.push(Sent {
         start: seq,
         len: seg_len,
+        segs: len.div_ceil(unit.max(1)).max(1),
         fate: Fate::Flying,
         resent: false,
         at: cx.now,
@@ -250,17 +262,20 @@ fn tail_probe(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet>
     let (unit, options) = full_segment(tcb, flow, cx);
     let unsent = tcb.unsent();
     let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
-    if unsent > 0 && wnd_room >= unit.min(unsent) {
+    let packet = if unsent > 0 && wnd_room >= unit.min(unsent) {
         let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT) && unsent <= unit;
         let packet = send_new(tcb, flow, cx, unit.min(unsent), fin, unit, &options);
-        flow.recovery.on_tail_probe_sent(tcb.snd_nxt, false);
-        timers::rearm(tcb, flow, cx.now, cx.settings);
-        return Some(packet);
-    }
-    let last = *flow.sent.runs().rev().find(|run| run.fate == Fate::Flying)?;
-    let len = last.len.min(unit);
-    let packet = send_again(tcb, flow, cx, last.end() - len, len, unit, &options);
-    flow.recovery.on_tail_probe_sent(tcb.snd_nxt, true);
+        flow.recovery.tail_probe.on_sent(tcb.snd_nxt, false);
+        packet
+    } else {
+        let last = *flow.sent.runs().rev().find(|run| run.fate == Fate::Flying)?;
+        let len = last.len.min(unit);
+        let packet = send_again(tcb, flow, cx, last.end() - len, len, unit, &options);
+        flow.recovery.tail_probe.on_sent(last.end(), true);
+        packet
+    };
+    // RFC 8985 §7.3: after a probe the timeout counts from now.
+    flow.rto_from = cx.now;
     timers::rearm(tcb, flow, cx.now, cx.settings);
     Some(packet)
 }

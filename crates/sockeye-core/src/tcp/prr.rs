@@ -1,4 +1,4 @@
-//! How fast to send while repairing losses: proportional rate reduction. Spec: RFC 6937 §3, with the reduction bound of §3.1.
+//! How fast to send while repairing losses: proportional rate reduction. Spec: RFC 9937 §6 (obsoletes RFC 6937).
 
 /// Bytes delivered and sent since recovery began.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +23,7 @@ impl Prr {
     }
 
     /// The congestion window after an acknowledgement that delivered `delivered` bytes and left `pipe` in flight. `safe` when it also moved
-    /// `snd_una` and told of no further loss.
+    /// `snd_una` and told of no further loss: SafeACK. RFC 9937 §6.2.
     pub(super) fn on_ack(&mut self, delivered: u32, pipe: u32, ssthresh: u32, mss: u32, safe: bool) -> u32 {
         self.delivered += u64::from(delivered);
         let room = if pipe > ssthresh {
@@ -33,12 +33,8 @@ impl Prr {
                 .saturating_sub(self.out)
         } else {
             // The bound: conserve packets, or grow as in slow start where it is safe.
-            let conserved = self.delivered.saturating_sub(self.out);
-            let limit = if safe {
-                conserved.max(u64::from(delivered)) + u64::from(mss)
-            } else {
-                conserved
-            };
+            let conserved = self.delivered.saturating_sub(self.out).max(u64::from(delivered));
+            let limit = conserved + if safe { u64::from(mss) } else { 0 };
             limit.min(u64::from(ssthresh - pipe))
         };
         // The first retransmission always goes out.

@@ -1,21 +1,20 @@
-//! Loss recovery: which sent bytes are lost, and what an episode of loss does to the window. It never sends (`output`); the size of a reduction is
-//! `congestion`'s, its pace `prr`'s.
+//! Loss recovery: what an episode of loss does to the window, and who judges. It never sends (`output`); the size of a reduction is
+//! `congestion`'s, its pace `prr`'s; `rack`, or duplicates counted here, say what is lost, `undo` and `frto` whether it was.
 //!
-//! In: [`on_ack`] from `ack`, [`on_timeout`], [`on_reorder_timer`] and [`on_tail_probe`] from `timers`. Out: runs marked lost in `sent`.
-//! Spec: RFC 8985 (RACK-TLP), RFC 6582 (without SACK), RFC 5681 §3.2, RFC 6298 §5, RFC 3522 and RFC 4015 (needless episodes), RFC 3708 (DSACK).
+//! In: [`on_ack`] from `ack`, [`on_timeout`] and [`on_reorder_timer`] from `timers`. Out: runs marked lost in `sent`.
+//! Spec: RFC 8985, RFC 6582 (without SACK), RFC 3042 (limited transmit), RFC 5681 §3.2, RFC 6298 §5.
 
-use super::options::ts_before;
+use super::frto::{self, Frto};
+use super::input::Cx;
 use super::prr::Prr;
-use super::sent::{Delivered, Fate, Scoreboard, Sent};
+use super::rack::{self, Rack};
+use super::sent::{Delivered, Fate, Scoreboard};
 use super::seq::SeqNumber;
-use super::tcb::{Bits, Flow, Rexmit, Tcb};
-use crate::counters::Counters;
+use super::tail_probe::{self, TailProbe};
+use super::tcb::{Bits, Flow, Tcb};
+use super::undo::{self, Undo};
+use crate::settings::Settings;
 use crate::time::{Duration, Instant};
-
-/// Duplicate acknowledgements, or segments SACKed, that mean loss while no reordering was ever seen. RFC 5681 §3.2, RFC 8985 §6.2.
-const DUP_THRESH: u32 = 3;
-/// Episodes that a widened reordering window lasts. RFC 8985 §6.2 step 4.
-const REO_PERSIST: u8 = 16;
 
 /// Where the sender stands. The names of Linux's `tcpi_ca_state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,68 +41,58 @@ impl Phase {
     }
 }
 
-/// RACK's memory. RFC 8985 §5.2.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rack {
-    /// Departure and end of the run sent last among those delivered.
-    newest: Option<(Instant, SeqNumber)>,
-    rtt: Duration,
-    reordering_seen: bool,
-    reo_wnd_mult: u8,
-    reo_wnd_persist: u8,
-    /// A DSACK widens the window once a round trip: until this is acknowledged.
-    dsack_round: Option<SeqNumber>,
-}
-
-/// What to restore when an episode turns out needless.
-#[derive(Clone, Copy, Debug)]
-struct Undo {
-    cwnd: u32,
-    ssthresh: u32,
-    /// Our timestamp clock at the first retransmission: an echo from before it is of an original. RFC 3522 §3.2.
-    first_resent: Option<u32>,
-    /// Bytes retransmitted and not yet reported as duplicates. RFC 3708 §3.
-    resent: u32,
-}
-
-/// A tail loss probe in flight. RFC 8985 §7.2.
-#[derive(Clone, Copy, Debug)]
-struct TailProbe {
-    end: SeqNumber,
-    retransmitted: bool,
-}
-
 /// State of loss recovery.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Recovery {
     pub(super) phase: Phase,
-    /// The episode ends when this is acknowledged: `snd_nxt` when it began.
+    /// The episode ends when this is acknowledged: `snd_nxt` when it began. RFC 6582's `recover`.
     high: SeqNumber,
     /// `snd_nxt` at the last reduction of the window, until that is passed: the window is reduced once a window of data. RFC 3168 §6.1.2.
-    reduced: Option<SeqNumber>,
+    pub(super) reduced: Option<SeqNumber>,
     pub(super) prr: Prr,
-    rack: Rack,
+    pub(super) rack: Rack,
+    pub(super) tail_probe: TailProbe,
+    pub(super) frto: Frto,
+    pub(super) undo: Option<Undo>,
+    without_sack: WithoutSack,
+}
+
+/// What duplicate acknowledgements tell where no SACK tells more.
+#[derive(Clone, Copy, Debug, Default)]
+struct WithoutSack {
     dup_acks: u32,
-    /// Without SACK: bytes that duplicate acknowledgements say have arrived.
+    /// Bytes that duplicates say have arrived.
     dup_bytes: u32,
     /// Bytes in flight when the first of them came: more cannot have arrived, whatever a remote that lies repeats (RFC 5681 §3.2 step 4).
     dup_limit: u32,
-    undo: Option<Undo>,
-    tail_probe: Option<TailProbe>,
+    /// Duplicates that came for segments that were only late: so many mean nothing here.
+    harmless: u32,
+    /// Nothing beyond `high` is acknowledged yet: duplicates may answer our own repeats. RFC 6582 §4.
+    guarded: bool,
+    /// By how much `snd_una` moved last.
+    last_advance: u32,
 }
 
 /// What `ack` knows about one acknowledgement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AckEvent {
     pub(super) now: Instant,
+    /// By how much `snd_una` moved.
+    pub(super) moved: u32,
     /// `snd_una` moved.
     pub(super) advanced: bool,
     /// A duplicate in the sense of RFC 5681 §2.
     pub(super) duplicate: bool,
-    /// A DSACK came with it: bytes that arrived twice.
-    pub(super) dsacked: u32,
+    /// It acknowledges, and says nothing new: neither bytes nor window nor SACK.
+    pub(super) plain: bool,
+    /// A DSACK came with it: what arrived twice.
+    pub(super) dsack: Option<(SeqNumber, SeqNumber)>,
+    /// That was a repeat of ours.
+    pub(super) repeated_in_vain: bool,
     /// The timestamp echoed.
     pub(super) echo: Option<u32>,
+    /// The round trip it measured.
+    pub(super) rtt: Option<Duration>,
     /// Pipe before it.
     pub(super) prior_flight: u32,
     /// It told that data of ours was marked. RFC 3168 §6.1.3.
@@ -113,39 +102,58 @@ pub(super) struct AckEvent {
 impl Recovery {
     /// Bytes on their way.
     pub(super) fn pipe(&self, sent: &Scoreboard) -> u32 {
-        sent.in_flight().saturating_sub(self.dup_bytes)
+        sent.in_flight().saturating_sub(self.without_sack.dup_bytes)
     }
 
-    pub(super) fn reordering_seen(&self) -> bool {
-        self.rack.reordering_seen
-    }
-
-    /// A retransmission left: for undoing.
-    pub(super) fn on_resent(&mut self, bytes: u32, ts: Option<u32>) {
-        if let Some(undo) = &mut self.undo {
-            undo.resent = undo.resent.saturating_add(bytes);
-            undo.first_resent = undo.first_resent.or(ts);
+    /// A retransmission left.
+    pub(super) fn on_resent(&mut self, seq: SeqNumber, len: u32, ts: Option<u32>) {
+        if self.phase.is_reducing() {
+            self.prr.on_sent(len);
+        }
+        if let (Some(undo), true) = (&mut self.undo, self.phase.is_repairing()) {
+            undo.on_resent(seq, len, ts);
         }
     }
 
-    /// A tail loss probe left.
-    pub(super) fn on_tail_probe_sent(&mut self, end: SeqNumber, retransmitted: bool) {
-        self.tail_probe = Some(TailProbe { end, retransmitted });
+    /// Everything outstanding when the episode began is acknowledged.
+    pub(super) fn covered(&self, snd_una: SeqNumber) -> bool {
+        self.high.at_or_before(snd_una)
+    }
+
+    /// `end` lies within what was outstanding when the episode began.
+    pub(super) fn reaches(&self, end: SeqNumber) -> bool {
+        end.at_or_before(self.high)
+    }
+
+    /// The episode lasts until `high` is acknowledged.
+    pub(super) fn extend(&mut self, high: SeqNumber) {
+        self.high = high;
+    }
+
+    /// Nothing is being repaired any more.
+    pub(super) fn end_episode(&mut self) {
+        self.phase = Phase::Open;
+        self.frto = Frto::Off;
+        self.without_sack.dup_acks = 0;
+        self.without_sack.guarded = true;
     }
 }
 
 /// Takes in an acknowledgement after the scoreboard did: detects loss, moves between phases, and sets the window within an episode.
-pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &Delivered, counters: &mut Counters) {
-    update_rack(tcb, flow, event, told);
-    if event.advanced {
-        flow.recovery.dup_bytes = 0;
-        if !flow.recovery.phase.is_repairing() || tcb.snd_una.since(flow.recovery.high) >= 0 {
-            flow.recovery.dup_acks = 0;
+pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &AckEvent, told: &Delivered) {
+    let sack = tcb.bits.has(Bits::SACK);
+    rack::update(tcb, flow, event, told);
+    let delivered = if sack {
+        told.bytes
+    } else {
+        count_duplicates(tcb, flow, event, told, cx.settings)
+    };
+    tail_probe::on_ack(tcb, flow, event);
+    if undo::needless(tcb, flow, event) || frto::on_ack(tcb, flow, event, told) {
+        if !sack {
+            flow.recovery.without_sack.learn(cx.settings);
         }
-    }
-    settle_tail_probe(tcb, flow, event);
-    if needless(flow, event) {
-        undo(tcb, flow, counters);
+        undo::undo(tcb, flow, cx, event, told.bytes);
     }
     if flow.recovery.reduced.is_some_and(|at| at.before(tcb.snd_una)) {
         flow.recovery.reduced = None;
@@ -154,165 +162,127 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
         leave(tcb, flow);
     }
     let lost_before = flow.sent.lost();
-    if tcb.bits.has(Bits::SACK) {
-        detect_by_rack(tcb, flow, event.now);
+    if sack {
+        rack::detect(tcb, flow, event.now, cx.settings);
     } else {
-        detect_by_duplicates(tcb, flow, event);
+        detect_by_duplicates(tcb, flow, event, cx.settings);
     }
     let newly_lost = flow.sent.lost() > lost_before;
     if flow.sent.lost() > 0 && !flow.recovery.phase.is_repairing() {
-        enter(tcb, flow, event.now, event.prior_flight, counters);
+        enter(tcb, flow, cx, event.prior_flight);
     }
     if event.ece {
         on_echo(tcb, flow, event);
     }
-    if flow.recovery.phase.is_reducing() {
-        let pipe = flow.recovery.pipe(&flow.sent);
-        let delivered = if tcb.bits.has(Bits::SACK) || event.advanced {
-            told.bytes
-        } else {
-            u32::from(tcb.mss)
-        };
-        let safe = event.advanced && !newly_lost;
-        tcb.cwnd = flow
-            .recovery
-            .prr
-            .on_ack(delivered, pipe, tcb.ssthresh, u32::from(tcb.mss), safe);
+    if flow.recovery.phase.is_reducing() && (delivered > 0 || newly_lost) {
+        reduce(tcb, flow, delivered, event.advanced && !newly_lost);
     }
 }
 
-/// RFC 8985 §6.2 steps 1, 2 and 4.
-fn update_rack(tcb: &Tcb, flow: &mut Flow, event: &AckEvent, told: &Delivered) {
-    let rack = &mut flow.recovery.rack;
-    rack.reordering_seen |= told.reordered;
-    if let Some(round) = rack.dsack_round
-        && round.at_or_before(tcb.snd_una)
-    {
-        rack.dsack_round = None;
+/// Brings the window down as bytes arrive. RFC 9937 §6.
+fn reduce(tcb: &mut Tcb, flow: &mut Flow, delivered: u32, safe: bool) {
+    let pipe = flow.recovery.pipe(&flow.sent);
+    tcb.cwnd = flow
+        .recovery
+        .prr
+        .on_ack(delivered, pipe, tcb.ssthresh, u32::from(tcb.mss), safe);
+}
+
+impl WithoutSack {
+    /// Duplicates that mean loss. RFC 5681 §3.2: three, more where the path reorders.
+    fn threshold(&self, settings: &Settings) -> u32 {
+        settings.tcp_reordering.max(1).max(self.harmless)
     }
-    if event.dsacked > 0 && rack.dsack_round.is_none() {
-        rack.dsack_round = Some(tcb.snd_nxt);
-        rack.reo_wnd_mult = rack.reo_wnd_mult.saturating_add(1).min(64);
-        rack.reo_wnd_persist = REO_PERSIST;
-    }
-    let Some(newest) = &told.newest else { return };
-    let rtt = event.now.since(newest.at);
-    if newest.resent {
-        // Was it the original that arrived? The echo says so, or the time: it cannot be faster than the path.
-        let original = event
-            .echo
-            .is_some_and(|echo| ts_before(echo, super::options::ts_clock(newest.at, tcb.ts_offset)));
-        if original || rtt < Duration::from_micros(u64::from(tcb.rtt.min)) {
-            return;
-        }
-    }
-    if rack
-        .newest
-        .is_none_or(|(at, end)| sent_after((newest.at, newest.end()), (at, end)))
-    {
-        rack.newest = Some((newest.at, newest.end()));
-        rack.rtt = rtt;
+
+    /// So many duplicates came for nothing.
+    fn learn(&mut self, settings: &Settings) {
+        let seen = self.dup_acks.max(settings.tcp_reordering) + 1;
+        self.harmless = self.harmless.max(seen.min(settings.tcp_max_reordering));
     }
 }
 
-/// Departure order: by time, then by sequence number. RFC 8985 §5.2.
-fn sent_after(a: (Instant, SeqNumber), b: (Instant, SeqNumber)) -> bool {
-    a.0 > b.0 || (a.0 == b.0 && b.1.before(a.1))
-}
-
-/// RFC 8985 §6.2 steps 4 and 5: everything sent sufficiently before the newest delivered run is lost.
-fn detect_by_rack(tcb: &mut Tcb, flow: &mut Flow, now: Instant) {
-    let Some(newest) = flow.recovery.rack.newest else {
-        return;
-    };
-    if flow.sent.is_empty() {
-        return;
-    }
-    let window = reordering_window(tcb, flow);
-    let rack_rtt = flow.recovery.rack.rtt;
-    let mut wait: Option<Duration> = None;
-    let _ = flow.sent.mark_lost(|run: &Sent| {
-        if !sent_after(newest, (run.at, run.end())) {
-            return false;
-        }
-        let due = run.at + rack_rtt + window;
-        if due <= now {
-            return true;
-        }
-        wait = Some(wait.map_or(due.since(now), |wait| wait.max(due.since(now))));
-        false
-    });
-    if let Some(wait) = wait {
-        tcb.rexmit = Rexmit::Reorder;
-        tcb.rexmit_at = now + wait;
-    } else if tcb.rexmit == Rexmit::Reorder {
-        tcb.rexmit = Rexmit::Off;
-    }
-}
-
-/// RFC 8985 §6.2 step 4: how much later than its successors a run may arrive.
-fn reordering_window(tcb: &Tcb, flow: &Flow) -> Duration {
-    let rack = &flow.recovery.rack;
-    if !rack.reordering_seen
-        && (flow.recovery.phase.is_repairing() || flow.sent.sacked() >= DUP_THRESH * u32::from(tcb.mss))
-    {
-        return Duration::ZERO;
-    }
-    let quarter = Duration::from_micros(u64::from(tcb.rtt.min / 4));
-    let srtt = Duration::from_micros(u64::from(tcb.rtt.srtt));
-    (quarter * u32::from(rack.reo_wnd_mult.max(1))).min(srtt)
-}
-
-/// RFC 5681 §3.2 and RFC 6582 §3.2: three duplicates, or a partial acknowledgement, mean that the first segment is lost.
-fn detect_by_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent) {
+/// Each duplicate is a segment that arrived: RFC 3042 and RFC 5681 §3.2 let another go for it. Returns the bytes that this acknowledgement
+/// delivered, without those that duplicates told of before (RFC 9937 §6.2).
+fn count_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent, told: &Delivered, settings: &Settings) -> u32 {
     let mss = u32::from(tcb.mss);
-    let recovery = &mut flow.recovery;
-    if event.duplicate {
-        if recovery.dup_acks == 0 {
-            recovery.dup_limit = flow.sent.in_flight();
+    let flight = flow.sent.in_flight();
+    let (open, lost) = (flow.recovery.phase == Phase::Open, flow.recovery.phase == Phase::Loss);
+    let high = flow.recovery.high;
+    let this = &mut flow.recovery.without_sack;
+    if event.advanced {
+        this.last_advance = event.moved;
+        if high.before(tcb.snd_una) {
+            this.guarded = false;
         }
-        recovery.dup_acks = recovery.dup_acks.saturating_add(1);
-        recovery.dup_bytes = (recovery.dup_bytes + mss).min(recovery.dup_limit);
-        if recovery.dup_acks == DUP_THRESH && !recovery.phase.is_repairing() {
-            flow.sent.mark_head_lost(mss);
+        if open && this.dup_acks >= settings.tcp_reordering.max(1) && this.dup_acks < this.threshold(settings) {
+            this.learn(settings);
         }
-    } else if event.advanced && recovery.phase == Phase::Recovery && flow.sent.first().is_some_and(|run| !run.resent) {
+        // One segment filled the gap; the others had arrived before.
+        let known = event.moved.saturating_sub(mss).min(this.dup_bytes);
+        this.dup_bytes = if open || lost {
+            0
+        } else {
+            (this.dup_bytes - known).min(flight)
+        };
+        if open {
+            this.dup_acks = 0;
+        }
+        return told.bytes.saturating_sub(known);
+    }
+    // After a timeout nothing but repeats is in flight, and duplicates may answer those.
+    if event.duplicate && !lost {
+        if this.dup_acks == 0 {
+            this.dup_limit = flight;
+        }
+        this.dup_acks = this.dup_acks.saturating_add(1);
+        this.dup_bytes = (this.dup_bytes + mss).min(this.dup_limit);
+        return mss;
+    }
+    0
+}
+
+/// RFC 5681 §3.2 and RFC 6582 §3.2: enough duplicates, or a partial acknowledgement, mean that the first segment is lost.
+fn detect_by_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent, settings: &Settings) {
+    let mss = u32::from(tcb.mss);
+    let recovery = &flow.recovery;
+    let this = &recovery.without_sack;
+    let lost = match recovery.phase {
+        // RFC 6582 §4.1: behind a small step duplicates mean a gap, behind a large one our own repeats.
+        Phase::Open | Phase::Cwr if event.duplicate => {
+            let own = this.guarded && !(tcb.cwnd > mss && this.last_advance <= 4 * mss);
+            this.dup_acks >= this.threshold(settings) && !own
+        }
+        Phase::Recovery => event.advanced && flow.sent.first().is_some_and(|run| !run.resent),
+        _ => false,
+    };
+    if lost {
         flow.sent.mark_head_lost(mss);
     }
 }
 
-fn remember(tcb: &Tcb, flow: &mut Flow) {
-    flow.recovery.undo = Some(Undo {
-        cwnd: tcb.cwnd,
-        ssthresh: tcb.ssthresh,
-        first_resent: None,
-        resent: 0,
-    });
-}
-
-/// An episode begins. RFC 5681 §3.2 steps 2 and 3, RFC 6937 §3.
-fn enter(tcb: &mut Tcb, flow: &mut Flow, now: Instant, prior_flight: u32, counters: &mut Counters) {
-    counters.tcp_recoveries += 1;
+/// An episode begins. RFC 5681 §3.2 steps 2 and 3, RFC 9937 §6.1.
+fn enter(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, prior_flight: u32) {
+    cx.counters.tcp_recoveries += 1;
     let first_lost = flow.sent.next_lost().map_or(tcb.snd_una, |run| run.start);
     if flow.recovery.phase == Phase::Cwr && first_lost.before(flow.recovery.high) {
         // Marked and lost within one window of data: it has been reduced for that. RFC 3168 §6.1.2.
         flow.recovery.undo = None;
     } else {
-        remember(tcb, flow);
+        flow.recovery.undo = Some(Undo::new(tcb));
         let mut window = tcb.window();
-        flow.congestion.algorithm().on_congestion(now, &mut window);
+        flow.congestion.algorithm().on_congestion(cx.now, &mut window);
         tcb.set_window(window);
         flow.recovery.prr = Prr::new(prior_flight);
         note_reduction(tcb, flow);
     }
     flow.recovery.phase = Phase::Recovery;
     flow.recovery.high = tcb.snd_nxt;
-    flow.recovery.tail_probe = None;
+    flow.recovery.tail_probe.forget();
     tracing::debug!(tuple = ?tcb.tuple, una = ?tcb.snd_una, high = ?tcb.snd_nxt, ssthresh = tcb.ssthresh, "fast recovery");
 }
 
 /// The window has become smaller: marks on what is out already are no further reason, and the remote is told. RFC 3168 §6.1.2.
-fn note_reduction(tcb: &mut Tcb, flow: &mut Flow) {
+pub(super) fn note_reduction(tcb: &mut Tcb, flow: &mut Flow) {
     flow.recovery.reduced = Some(tcb.snd_nxt);
     tcb.owe_cwr();
 }
@@ -346,135 +316,60 @@ fn is_over(tcb: &Tcb, flow: &Flow) -> bool {
 
 /// Everything outstanding when it began is acknowledged.
 fn leave(tcb: &mut Tcb, flow: &mut Flow) {
-    let recovery = &mut flow.recovery;
-    if recovery.phase.is_reducing() {
-        // RFC 6937 §3: "on completion set cwnd to ssthresh"; never more than what keeps the pipe from bursting is sent anyway.
+    if flow.recovery.phase.is_reducing() {
+        // RFC 9937 §6.4: on completion cwnd is ssthresh.
         tcb.cwnd = tcb.ssthresh.max(u32::from(tcb.mss));
     }
-    recovery.phase = Phase::Open;
-    recovery.dup_acks = 0;
-    recovery.undo = None;
-    recovery.rack.reo_wnd_persist = recovery.rack.reo_wnd_persist.saturating_sub(1);
-    if recovery.rack.reo_wnd_persist == 0 {
-        recovery.rack.reo_wnd_mult = 1;
+    if let Some(undo) = &mut flow.recovery.undo {
+        undo.close(tcb.snd_nxt);
     }
+    flow.recovery.end_episode();
+    flow.recovery.without_sack.dup_bytes = 0;
+    flow.recovery.rack.on_recovered();
 }
 
-/// The episode was a mistake: what was resent had arrived in the first place. RFC 3522 §3.2 (Eifel), RFC 3708 (DSACK).
-fn needless(flow: &mut Flow, event: &AckEvent) -> bool {
-    if !flow.recovery.phase.is_repairing() {
-        return false;
-    }
-    let Some(undo) = &mut flow.recovery.undo else {
-        return false;
-    };
-    if event.advanced
-        && let (Some(echo), Some(first)) = (event.echo, undo.first_resent)
-        && ts_before(echo, first)
-    {
-        return true;
-    }
-    if event.dsacked > 0 && undo.resent > 0 {
-        undo.resent = undo.resent.saturating_sub(event.dsacked);
-        return undo.resent == 0;
-    }
-    false
-}
-
-/// Puts window and threshold back. RFC 4015 §3.
-fn undo(tcb: &mut Tcb, flow: &mut Flow, counters: &mut Counters) {
-    let Some(undo) = flow.recovery.undo.take() else { return };
-    counters.tcp_undos += 1;
-    tcb.cwnd = tcb.cwnd.max(undo.cwnd);
-    tcb.ssthresh = tcb.ssthresh.max(undo.ssthresh);
-    flow.congestion.algorithm().on_undo();
-    flow.sent.forgive();
-    flow.recovery.phase = Phase::Open;
-    flow.recovery.reduced = None;
-    flow.recovery.dup_acks = 0;
-    flow.recovery.rack.reordering_seen = true;
-    tracing::debug!(tuple = ?tcb.tuple, cwnd = tcb.cwnd, "needless recovery undone");
-}
-
-/// RFC 8985 §7.4.2: a probe that had to repair a loss is answered by one reduction.
-fn settle_tail_probe(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent) {
-    let Some(probe) = flow.recovery.tail_probe else { return };
-    if !probe.end.at_or_before(tcb.snd_una) {
-        return;
-    }
-    if !probe.retransmitted || event.dsacked > 0 {
-        flow.recovery.tail_probe = None;
-    } else if event.advanced {
-        flow.recovery.tail_probe = None;
-        if flow.recovery.phase == Phase::Open {
-            let mut window = tcb.window();
-            flow.congestion.algorithm().on_congestion(event.now, &mut window);
-            window.cwnd = window.cwnd.min(window.ssthresh);
-            tcb.set_window(window);
-            note_reduction(tcb, flow);
-        }
-    }
-}
-
-/// The retransmission timer fired: all that is not SACKed is lost. RFC 6298 §5.4 to §5.6, RFC 5681 §3.1 equation 4.
-pub(super) fn on_timeout(tcb: &mut Tcb, flow: &mut Flow, now: Instant, counters: &mut Counters) {
-    counters.tcp_timeouts += 1;
+/// The retransmission timer fired. RFC 6298 §5.4 to §5.6, RFC 5681 §3.1 equation 4, RFC 8985 §6.3.
+pub(super) fn on_timeout(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) {
+    cx.counters.tcp_timeouts += 1;
     // The first byte outstanding reported as held, yet not acknowledged: the remote has thrown it away. RFC 2018 §8.
     if flow.sent.first().is_some_and(|run| run.fate == Fate::Sacked) {
         flow.sent.renege();
     }
-    if !matches!(flow.recovery.phase, Phase::Loss | Phase::Cwr) || tcb.snd_una.since(flow.recovery.high) >= 0 {
-        remember(tcb, flow);
+    let recovering = flow.recovery.phase.is_repairing();
+    if !matches!(flow.recovery.phase, Phase::Loss | Phase::Cwr) || flow.recovery.covered(tcb.snd_una) {
+        flow.recovery.undo = Some(Undo::new(tcb));
         let mut window = tcb.window();
-        flow.congestion.algorithm().on_timeout(now, &mut window);
+        flow.congestion.algorithm().on_timeout(cx.now, &mut window);
         tcb.set_window(window);
         note_reduction(tcb, flow);
     }
-    let _ = flow.sent.mark_lost(|_| true);
-    tcb.cwnd = u32::from(tcb.mss);
-    let recovery = &mut flow.recovery;
-    recovery.phase = Phase::Loss;
-    recovery.high = tcb.snd_nxt;
-    (recovery.dup_acks, recovery.dup_bytes) = (0, 0);
-    recovery.tail_probe = None;
-    recovery.rack.reo_wnd_persist = recovery.rack.reo_wnd_persist.saturating_sub(1);
+    flow.recovery.phase = Phase::Loss;
+    flow.recovery.high = tcb.snd_nxt;
+    flow.recovery.tail_probe.forget();
+    let this = &mut flow.recovery.without_sack;
+    (this.dup_acks, this.dup_bytes) = (0, 0);
+    if tcb.bits.has(Bits::SACK) {
+        rack::mark_at_timeout(tcb, flow, cx);
+    } else {
+        let _ = flow.sent.mark_lost(|_| true);
+    }
+    // The loss window is one segment; what is believed to be still on its way comes on top.
+    tcb.cwnd = flow.recovery.pipe(&flow.sent) + u32::from(tcb.mss);
+    frto::begin(tcb, flow, cx, recovering);
     tracing::debug!(tuple = ?tcb.tuple, una = ?tcb.snd_una, backoff = tcb.backoff, "retransmission timeout");
 }
 
-/// The reordering window has passed. RFC 8985 §6.3.
-pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, now: Instant, counters: &mut Counters) {
+/// The reordering window has passed. RFC 8985 §6.2 step 5.
+pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) {
     let prior_flight = flow.recovery.pipe(&flow.sent);
-    detect_by_rack(tcb, flow, now);
-    if flow.sent.lost() > 0 {
-        if !flow.recovery.phase.is_repairing() {
-            enter(tcb, flow, now, prior_flight, counters);
-        }
-        if flow.recovery.phase == Phase::Recovery {
-            let pipe = flow.recovery.pipe(&flow.sent);
-            tcb.cwnd = flow
-                .recovery
-                .prr
-                .on_ack(0, pipe, tcb.ssthresh, u32::from(tcb.mss), false);
-        }
+    rack::detect(tcb, flow, cx.now, cx.settings);
+    if flow.sent.lost() == 0 {
+        return;
     }
-}
-
-/// When to probe the tail, if at all. RFC 8985 §7.2: two round trips, and room for a delayed acknowledgement when just one segment is out.
-pub(super) fn tail_probe_delay(tcb: &Tcb, flow: &Flow, delack: Duration) -> Option<Duration> {
-    let usable = tcb.bits.has(Bits::SACK)
-        && !flow.recovery.phase.is_repairing()
-        && flow.recovery.tail_probe.is_none()
-        && flow.sent.sacked() == 0
-        && tcb.is_synchronized();
-    let srtt = tcb.rtt.srtt().filter(|_| usable)?;
-    let single = flow.sent.in_flight() <= u32::from(tcb.mss);
-    // Linux allows the remote 200 ms: its longest delayed acknowledgement.
-    Some(
-        2 * srtt
-            + if single {
-                delack.max(Duration::from_millis(200))
-            } else {
-                Duration::from_millis(2)
-            },
-    )
+    if !flow.recovery.phase.is_repairing() {
+        enter(tcb, flow, cx, prior_flight);
+    }
+    if flow.recovery.phase == Phase::Recovery {
+        reduce(tcb, flow, 0, false);
+    }
 }

@@ -130,6 +130,12 @@ pub(super) struct Flow {
     pub(super) rate: u64,
     /// Sequence number whose acknowledgement ends the current round trip.
     pub(super) round_end: SeqNumber,
+    /// When the retransmission timer was last started anew. RFC 6298 §5.
+    pub(super) rto_from: Instant,
+    /// The shortest round trip of late, and since when.
+    pub(super) recent_min: (Instant, Duration),
+    /// Round trips measured in this round trip, and in the one before.
+    pub(super) samples: (u32, u32),
     /// When the timeouts of the present loss began. RFC 9293 §3.8.3 R2.
     pub(super) timeouts_since: Option<Instant>,
     /// Most bytes in flight since the last acknowledgement that found the window in use.
@@ -354,6 +360,9 @@ impl Tcb {
                 delivered_ce: 0,
                 rate: 0,
                 round_end,
+                rto_from: now,
+                recent_min: (now, Duration::MAX),
+                samples: (0, 0),
                 timeouts_since: None,
                 max_in_flight: 0,
                 limited: (now, Limited::Application),

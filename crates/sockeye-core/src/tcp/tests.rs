@@ -303,3 +303,28 @@ fn every_byte_through_any_weather() {
 fn a_connection_is_small() {
     assert!(size_of::<Tcb>() <= 320, "{}", size_of::<Tcb>());
 }
+
+/// RFC 9293 §3.10.7.4: a FIN that overtakes the last bytes is kept, as they are; nobody has to send it again.
+#[test]
+fn a_fin_that_comes_early_is_kept() {
+    let mut pair = Pair::new(3, &Settings::default());
+    pair.run(MS * 100);
+    assert_eq!(pair.states(), [State::Established, State::Established]);
+    let held: Vec<_> = {
+        pair.sides[0].to_write = stream(1_000, 1);
+        pair.pump(0);
+        let first = std::mem::take(&mut pair.wire);
+        pair.sides[0].close_after = true;
+        pair.pump(0);
+        first.into_iter().collect()
+    };
+    assert_eq!((held.len(), pair.wire.len()), (1, 1));
+    pair.run(MS * 15);
+    assert_eq!(pair.states()[1], State::Established, "a byte is missing");
+    for ((_, serial), packet) in held {
+        let _ = pair.wire.insert((pair.now + MS, serial), packet);
+    }
+    pair.run(MS * 15);
+    assert_eq!(pair.states(), [State::FinWait2, State::CloseWait]);
+    assert_eq!(pair.sides[0].counters.tcp_retrans_segs, 0);
+}

@@ -5,7 +5,7 @@
 use super::input::Cx;
 use super::open::syn_timeout;
 use super::recovery;
-use super::sent::Fate;
+use super::tail_probe;
 use super::tcb::{Bits, Flow, Rexmit, Tcb, tick, untick};
 use crate::error::SocketError;
 use crate::settings::Settings;
@@ -45,7 +45,7 @@ fn on_rexmit(tcb: &mut Tcb, cx: &mut Cx<'_>, what: Rexmit) {
                     arm_timeout(tcb, &flow, cx.now, cx.settings);
                 }
                 Rexmit::Reorder => {
-                    recovery::on_reorder_timer(tcb, &mut flow, cx.now, cx.counters);
+                    recovery::on_reorder_timer(tcb, &mut flow, cx);
                     if tcb.rexmit == Rexmit::Off {
                         arm_timeout(tcb, &flow, cx.now, cx.settings);
                     }
@@ -57,11 +57,11 @@ fn on_rexmit(tcb: &mut Tcb, cx: &mut Cx<'_>, what: Rexmit) {
                         return;
                     }
                     flow.timeouts_since = flow.timeouts_since.or(Some(cx.now));
-                    recovery::on_timeout(tcb, &mut flow, cx.now, cx.counters);
+                    recovery::on_timeout(tcb, &mut flow, cx);
                     tcb.backoff = tcb.backoff.saturating_add(1);
                     tcb.retries = tcb.retries.saturating_add(1);
-                    tcb.rexmit = Rexmit::Timeout;
-                    tcb.rexmit_at = cx.now + tcb.rtt.backed_off(tcb.backoff, cx.settings);
+                    flow.rto_from = cx.now;
+                    arm_timeout(tcb, &flow, cx.now, cx.settings);
                 }
             }
             tcb.flow = Some(flow);
@@ -237,23 +237,18 @@ pub(super) fn rearm(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Setting
         return;
     }
     arm_timeout(tcb, flow, now, settings);
-    if let Some(delay) = recovery::tail_probe_delay(tcb, flow, settings.tcp_delack)
+    if let Some(delay) = tail_probe::delay(tcb, flow, settings)
         && !tcb.bits.has(Bits::TAIL_PROBE)
-        && now + delay < tcb.rexmit_at
     {
+        // Should the timeout come first, a probe takes its place. RFC 8985 §7.2.
         tcb.rexmit = Rexmit::TailProbe;
-        tcb.rexmit_at = now + delay;
+        tcb.rexmit_at = tcb.rexmit_at.min(now + delay);
     }
 }
 
-/// The timeout counts from the departure of the oldest run in flight.
+/// The timeout counts from the last event that restarted it. RFC 6298 §5.
 fn arm_timeout(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Settings) {
-    let oldest = flow
-        .sent
-        .runs()
-        .find(|run| run.fate == Fate::Flying)
-        .map_or(now, |run| run.at);
-    let due = oldest + tcb.rtt.backed_off(tcb.backoff, settings);
+    let due = flow.rto_from + tcb.rtt.backed_off(tcb.backoff, settings);
     tcb.rexmit = Rexmit::Timeout;
     tcb.rexmit_at = due.max(now + Duration::from_millis(1));
 }

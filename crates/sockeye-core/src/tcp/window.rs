@@ -89,7 +89,7 @@ impl Tcb {
         if let Some(flow) = self.flow.as_deref_mut() {
             let tune = &mut flow.tune;
             tune.copied += n as u64;
-            let rtt = if tune.rtt != 0 { tune.rtt } else { self.rtt.srtt };
+            let rtt = if tune.rtt != 0 { tune.rtt } else { self.rtt.srtt_us() };
             if rtt != 0 && now.since(tune.since) >= Duration::from_micros(u64::from(rtt)) {
                 let copied = std::mem::take(&mut tune.copied);
                 tune.since = now;

@@ -10,6 +10,7 @@ mod ecn;
 mod fuzz;
 mod goodput;
 mod ip;
+mod reordering;
 mod support;
 mod tcp;
 mod tidy;
