@@ -1,8 +1,7 @@
 //! Makes hostile packets: from nothing, from packets overheard, and answers to what the victim said.
 
 use bytes::Bytes;
-use rand::Rng as _;
-use rand::rngs::Xoshiro256PlusPlus;
+use rand::Rng;
 use sockeye_core::Packet;
 use sockeye_core::gso;
 use sockeye_core::host::Medium;
@@ -34,8 +33,8 @@ const AWKWARD: [u32; 14] = [
 ];
 
 /// The attacker: it sees everything and may forge anything.
-pub(super) struct Forger {
-    dice: Xoshiro256PlusPlus,
+pub(super) struct Forger<D> {
+    dice: D,
     victim: [IpAddr; 2],
     /// The victim's hardware address, where there is Ethernet.
     hardware: Option<[u8; 6]>,
@@ -68,8 +67,8 @@ fn place(bytes: &[u8]) -> Option<Place> {
     }
 }
 
-impl Forger {
-    pub(super) fn new(dice: Xoshiro256PlusPlus, victim: [IpAddr; 2], hardware: Option<[u8; 6]>) -> Self {
+impl<D: Rng> Forger<D> {
+    pub(super) fn new(dice: D, victim: [IpAddr; 2], hardware: Option<[u8; 6]>) -> Self {
         Self {
             dice,
             victim,
