@@ -23,6 +23,12 @@ macro_rules! errors {
         }
 
         impl std::error::Error for $name {}
+
+        impl From<$name> for Errno {
+            fn from(error: $name) -> Self {
+                error.errno()
+            }
+        }
     };
 }
 
@@ -32,18 +38,30 @@ macro_rules! errors {
 #[allow(missing_docs, reason = "errno(3) documents them")]
 pub enum Errno {
     EPERM = 1,
+    ENOENT = 2,
+    EINTR = 4,
     EIO = 5,
+    EBADF = 9,
     EAGAIN = 11,
     ENOMEM = 12,
     EACCES = 13,
+    EFAULT = 14,
+    EEXIST = 17,
+    ENODEV = 19,
     EINVAL = 22,
     EMFILE = 24,
+    ENOTTY = 25,
+    ESPIPE = 29,
     EPIPE = 32,
+    EDOM = 33,
+    EPROTO = 71,
+    ENOTSOCK = 88,
     EDESTADDRREQ = 89,
     EMSGSIZE = 90,
     EPROTOTYPE = 91,
     ENOPROTOOPT = 92,
     EPROTONOSUPPORT = 93,
+    ESOCKTNOSUPPORT = 94,
     EOPNOTSUPP = 95,
     EAFNOSUPPORT = 97,
     EADDRINUSE = 98,

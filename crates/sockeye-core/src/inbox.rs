@@ -82,6 +82,11 @@ impl Inbox {
         true
     }
 
+    /// True when an error is pending or kept in the error queue.
+    pub(crate) fn has_error(&self) -> bool {
+        self.error.is_some() || !self.reports.is_empty()
+    }
+
     /// The pending error, which is then no longer pending.
     pub(crate) fn take_error(&mut self) -> Option<SocketError> {
         self.error.take()

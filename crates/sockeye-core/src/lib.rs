@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bsd;
 pub mod buf;
 pub mod counters;
 mod demux;

@@ -2,11 +2,12 @@
 //!
 //! Arguments in memory are read once and acted on as read: another thread may change them while we think.
 
-use crate::address::{Family, LONGEST};
-use crate::options::number;
+use crate::address::LONGEST;
 use crate::socket::SockId;
 use rustix::io::Errno;
 use sockeye_core::Instant;
+use sockeye_core::bsd::address::Family;
+use sockeye_core::bsd::options::number;
 use sockeye_sys::memory::{self, Stretch};
 use sockeye_sys::seccomp::Notification;
 use std::net::SocketAddr;
@@ -235,4 +236,41 @@ pub(crate) fn errno(error: &std::io::Error) -> Errno {
 /// The errno of a core error.
 pub(crate) fn core_errno(errno: sockeye_core::error::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use sockeye_core::bsd::abi;
+
+    /// The stack has numbers of its own, since it does without libc; they must be the same.
+    #[test]
+    fn numbers_are_those_of_the_c_library() {
+        macro_rules! same {
+            ($($name:ident)*) => {
+                $(assert_eq!(i64::from(abi::$name), libc::$name as i64, stringify!($name));)*
+            };
+        }
+        same! {
+            AF_UNSPEC AF_UNIX AF_INET AF_INET6 SOCK_STREAM SOCK_DGRAM SOCK_RAW SOCK_NONBLOCK SOCK_CLOEXEC SOL_SOCKET
+            IPPROTO_IP IPPROTO_ICMP IPPROTO_TCP IPPROTO_UDP IPPROTO_IPV6 IPPROTO_ICMPV6 SHUT_RD SHUT_WR SHUT_RDWR
+            MSG_OOB MSG_PEEK MSG_CTRUNC MSG_TRUNC MSG_DONTWAIT MSG_WAITALL MSG_ERRQUEUE MSG_NOSIGNAL MSG_MORE
+            MSG_FASTOPEN SO_DEBUG SO_REUSEADDR SO_TYPE SO_ERROR SO_DONTROUTE SO_BROADCAST SO_SNDBUF SO_RCVBUF
+            SO_KEEPALIVE SO_OOBINLINE SO_NO_CHECK SO_PRIORITY SO_LINGER SO_REUSEPORT SO_RCVLOWAT SO_SNDLOWAT
+            SO_RCVTIMEO SO_SNDTIMEO SO_BINDTODEVICE SO_DETACH_FILTER SO_TIMESTAMP SO_ACCEPTCONN SO_SNDBUFFORCE
+            SO_RCVBUFFORCE SO_TIMESTAMPNS SO_MARK SO_PROTOCOL SO_DOMAIN SO_RXQ_OVFL SO_SELECT_ERR_QUEUE SO_BUSY_POLL
+            SO_MAX_PACING_RATE SO_INCOMING_CPU SO_INCOMING_NAPI_ID SO_ZEROCOPY IP_TOS IP_TTL IP_OPTIONS IP_RECVOPTS
+            IP_RETOPTS IP_PKTINFO IP_MTU_DISCOVER IP_RECVERR IP_RECVTTL IP_RECVTOS IP_MTU IP_FREEBIND IP_TRANSPARENT
+            IP_RECVORIGDSTADDR IP_MINTTL IP_BIND_ADDRESS_NO_PORT IP_MULTICAST_IF IP_MULTICAST_TTL IP_MULTICAST_LOOP
+            IP_ADD_MEMBERSHIP IP_DROP_MEMBERSHIP IP_MULTICAST_ALL IP_PMTUDISC_DO IP_PMTUDISC_PROBE IPV6_UNICAST_HOPS
+            IPV6_MULTICAST_IF IPV6_MULTICAST_HOPS IPV6_MULTICAST_LOOP IPV6_ADD_MEMBERSHIP IPV6_DROP_MEMBERSHIP
+            IPV6_MTU_DISCOVER IPV6_MTU IPV6_RECVERR IPV6_V6ONLY IPV6_RECVPKTINFO IPV6_PKTINFO IPV6_RECVHOPLIMIT
+            IPV6_HOPLIMIT IPV6_RECVTCLASS IPV6_TCLASS TCP_NODELAY TCP_MAXSEG TCP_CORK TCP_KEEPIDLE TCP_KEEPINTVL
+            TCP_KEEPCNT TCP_SYNCNT TCP_LINGER2 TCP_DEFER_ACCEPT TCP_WINDOW_CLAMP TCP_INFO TCP_QUICKACK TCP_CONGESTION
+            TCP_THIN_LINEAR_TIMEOUTS TCP_THIN_DUPACK TCP_USER_TIMEOUT TCP_REPAIR TCP_FASTOPEN TCP_NOTSENT_LOWAT
+            TCP_SAVE_SYN TCP_ULP TCP_INQ UDP_CORK UDP_SEGMENT UDP_GRO FIONREAD FIONBIO F_DUPFD F_GETFD F_SETFD
+            F_GETFL F_SETFL F_DUPFD_CLOEXEC FD_CLOEXEC O_WRONLY O_RDWR O_NONBLOCK O_CLOEXEC POLLIN POLLPRI POLLOUT
+            POLLERR POLLHUP POLLNVAL POLLRDNORM POLLRDBAND POLLWRNORM POLLWRBAND POLLRDHUP EPOLL_CTL_ADD
+            EPOLL_CTL_DEL EPOLL_CTL_MOD EPOLL_CLOEXEC SPLICE_F_MOVE SPLICE_F_NONBLOCK SPLICE_F_MORE
+        }
+    }
 }

@@ -4,9 +4,7 @@
 //! take datagrams behind our back with `recv`, so before a receive that wants addresses we ask the kernel how much memory is still charged
 //! for what we sent: datagrams leave in order, so that tells which are left.
 
-use crate::address::towards;
 use crate::call::core_errno;
-use crate::options::Options;
 use crate::pair;
 use crate::socket::{Datagram, DatagramId, Kind, Meta, Sock, SockId};
 use crate::stream::events;
@@ -17,6 +15,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use sockeye::addresses;
 use sockeye::gateway::Protocol;
+use sockeye_core::bsd::address::towards;
+use sockeye_core::bsd::options::Options;
 use sockeye_core::socket::{Outgoing, Received, SocketId};
 use sockeye_sys::queue;
 use std::collections::HashMap;

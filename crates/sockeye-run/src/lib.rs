@@ -20,7 +20,6 @@ mod launch;
 mod link;
 mod names;
 mod network;
-mod options;
 mod outcome;
 mod pair;
 mod probe;

@@ -1,9 +1,9 @@
 //! The program's sockets: what we know about each, and the table of them.
 
-use crate::address::Family;
-use crate::options::Options;
 use bytes::Bytes;
 use rustix::io::Errno;
+use sockeye_core::bsd::address::Family;
+use sockeye_core::bsd::options::Options;
 use sockeye_core::buf::Rope;
 use sockeye_core::socket::{Binding, ListenerId, RawId, Received, SocketId, TcpId, UdpId};
 use std::collections::{HashMap, VecDeque};

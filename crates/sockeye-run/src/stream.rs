@@ -81,7 +81,7 @@ impl Supervisor {
     /// Moves bytes both ways on a connected socket.
     pub(crate) fn pump(&mut self, id: SockId) {
         let Some(sock) = self.socks.get_mut(id) else { return };
-        let resets = sock.options.resets_on_close();
+        let resets = sock.options.linger() == Some(0);
         let (Kind::Stream(stream), Some(end)) = (&mut sock.kind, &sock.end) else {
             return;
         };

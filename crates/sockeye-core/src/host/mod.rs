@@ -6,7 +6,7 @@
 mod events;
 mod memory;
 #[cfg(test)]
-mod pair;
+pub(crate) mod pair;
 mod raw;
 mod receive;
 mod stray;

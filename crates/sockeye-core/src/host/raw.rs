@@ -118,6 +118,11 @@ impl Host {
         self.raw.get(id).map_or((0, 0), |socket| socket.inbox.queued())
     }
 
+    /// True when an error is pending, or waits in the error queue.
+    pub fn raw_has_error(&self, id: RawId) -> bool {
+        self.raw.get(id).is_some_and(|socket| socket.inbox.has_error())
+    }
+
     /// SO_ERROR: the pending error, which is then no longer pending.
     pub fn raw_take_error(&mut self, id: RawId) -> Option<SocketError> {
         self.raw.get_mut(id)?.inbox.take_error()

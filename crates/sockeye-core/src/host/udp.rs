@@ -153,6 +153,11 @@ impl Host {
         self.udp.get(id).map_or((0, 0), |socket| socket.inbox.queued())
     }
 
+    /// True when an error is pending, or waits in the error queue.
+    pub fn udp_has_error(&self, id: UdpId) -> bool {
+        self.udp.get(id).is_some_and(|socket| socket.inbox.has_error())
+    }
+
     /// SO_ERROR: the pending error, which is then no longer pending.
     pub fn udp_take_error(&mut self, id: UdpId) -> Option<SocketError> {
         self.udp.get_mut(id)?.inbox.take_error()

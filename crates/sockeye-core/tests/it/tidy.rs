@@ -26,6 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         "host",
         &["gso", "gro", "ip", "udp", "raw", "stray", "tcp", "port", "demux"],
     ),
+    // What programs ask of a host: beside the line, above all of it.
+    ("bsd", &["host"]),
     ("netem", &["gso", "host"]),
     ("pcap", &["gso", "host"]),
     ("sim", &["gso", "host", "netem", "pcap"]),

@@ -1,11 +1,11 @@
 //! `bind` and `listen`.
 
-use crate::address::Named;
 use crate::call::{Answered, Call, OK, core_errno};
 use crate::socket::{DatagramId, Kind, SockId, State};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use sockeye::gateway::{Protocol, Publish};
+use sockeye_core::bsd::address::Named;
 use sockeye_core::error::BindError;
 use sockeye_core::socket::{BindOptions, Binding, SocketId};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ impl Supervisor {
     pub(super) fn bind(&mut self, call: &Call, id: SockId) -> Answered {
         let bytes = call.read_address(call.args[1], call.int(2))?;
         let sock = self.socks.get(id).ok_or(Errno::BADF)?;
-        let local = match sock.family.parse(&bytes)? {
+        let local = match sock.family.parse(&bytes).map_err(core_errno)? {
             Named::At(local) => local,
             Named::Nothing => return Err(Errno::AFNOSUPPORT),
         };

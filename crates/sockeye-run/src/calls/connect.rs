@@ -4,12 +4,12 @@
 //! "writable"; and only then a call that waits is answered, so that the program's first bytes come after the filler.
 
 use super::is_nonblocking;
-use crate::address::{Named, towards};
 use crate::call::{Answer, Answered, Call, OK, Wait, WaitKind, core_errno};
 use crate::pair;
 use crate::socket::{DatagramId, Kind, Sock, SockId, State};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
+use sockeye_core::bsd::address::{Named, towards};
 use sockeye_core::socket::{Close, SocketId};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -21,7 +21,7 @@ impl Supervisor {
         }
         let bytes = call.read_address(call.args[1], call.int(2))?;
         let sock = self.socks.get(id).ok_or(Errno::BADF)?;
-        let named = sock.family.parse(&bytes)?;
+        let named = sock.family.parse(&bytes).map_err(core_errno)?;
         if let (Named::At(SocketAddr::V4(_)), true) = (named, sock.options.bind_options().only_v6) {
             return Err(Errno::NETUNREACH);
         }

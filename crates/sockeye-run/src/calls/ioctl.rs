@@ -2,13 +2,13 @@
 
 use crate::call::{Answer, Answered, Call, OK};
 use crate::identity;
-use crate::options::number;
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use sockeye::addresses;
+use sockeye_core::bsd::options::number;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::address::Family;
+use sockeye_core::bsd::address::Family;
 
 const SIOCATMARK: u32 = 0x8905;
 const SIOCGSTAMP: u32 = 0x8906;

@@ -4,7 +4,6 @@ mod accept;
 mod bind;
 mod connect;
 mod ioctl;
-mod message;
 mod names;
 mod options;
 mod recv;

@@ -1,13 +1,13 @@
 //! `setsockopt` and `getsockopt`.
 
-use crate::address::Family;
-use crate::call::{Answer, Answered, Call, OK};
-use crate::options::table::{self, DATAGRAM, STREAM};
-use crate::options::{info, number};
+use crate::call::{Answer, Answered, Call, OK, core_errno};
 use crate::socket::{DatagramId, Kind, SockId, State, Stream};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use sockeye_core::bsd::address::Family;
+use sockeye_core::bsd::options::table::{self, DATAGRAM, STREAM};
+use sockeye_core::bsd::options::{number, tcp_info};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
@@ -33,9 +33,9 @@ impl Supervisor {
         let sock = self.socks.get_mut(id).ok_or(Errno::BADF)?;
         match (level, name) {
             (libc::IPPROTO_TCP, libc::TCP_CONGESTION) if sock.stream().is_some() => {
-                sock.options.set_congestion(&value)?;
+                sock.options.set_congestion(&value).map_err(core_errno)?;
             }
-            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => sock.options.set_device(&value)?,
+            (libc::SOL_SOCKET, libc::SO_BINDTODEVICE) => sock.options.set_device(&value).map_err(core_errno)?,
             (libc::IPPROTO_IP, libc::IP_MULTICAST_IF) => return OK,
             (libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP | libc::IP_DROP_MEMBERSHIP) => {
                 let group: [u8; 4] = value.get(..4).and_then(|at| at.try_into().ok()).ok_or(Errno::INVAL)?;
@@ -57,7 +57,7 @@ impl Supervisor {
                     let what = format!("socket option {} {name}", table::level_name(level));
                     return self.refuse(call, &what, Errno::NOPROTOOPT);
                 };
-                sock.options.set(spec, &value)?;
+                sock.options.set(spec, &value).map_err(core_errno)?;
             }
         }
         self.options_changed(id);
@@ -182,7 +182,7 @@ impl Supervisor {
             state: if listening { LISTEN } else { CLOSE },
             ..Default::default()
         });
-        info::tcp_info(&info)
+        tcp_info(&info)
     }
 
     /// SO_ERROR, which is then no longer pending.

@@ -4,7 +4,6 @@
 //! its [`Meta`]; what is not in the pair yet comes from the host directly.
 
 use super::is_nonblocking;
-use super::message::{self, Arrival};
 use crate::call::{Answer, Answered, Call, MMSGHDR, Message, Wait, WaitKind};
 use crate::datagram::LONGEST;
 use crate::socket::{DatagramId, Kind, SockId, State};
@@ -12,8 +11,10 @@ use crate::supervisor::Supervisor;
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+use sockeye_core::bsd::control::{self, Arrival};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A datagram for the program.
 #[derive(Debug)]
@@ -168,7 +169,7 @@ impl Supervisor {
             return Ok(Told {
                 value: len,
                 name: family.encode(report.to),
-                control: message::error_report(family, &report),
+                control: control::error_report(family, &report),
                 flags: libc::MSG_ERRQUEUE,
             });
         }
@@ -184,7 +185,7 @@ impl Supervisor {
                 len
             },
             name: family.encode(taken.from),
-            control: message::build(&sock.options, family, &taken.arrival),
+            control: control::build(&sock.options, family, &taken.arrival),
             flags: if truncated { libc::MSG_TRUNC } else { 0 },
         })
     }
@@ -240,6 +241,7 @@ impl Supervisor {
                 tos: meta.tos,
                 ttl: meta.ttl,
                 drops,
+                at: wall_clock(),
             },
         })
     }
@@ -260,6 +262,7 @@ impl Supervisor {
                 tos: received.tos,
                 ttl: received.ttl,
                 drops,
+                at: wall_clock(),
             },
         };
         if peek {
@@ -281,6 +284,12 @@ impl Supervisor {
     }
 }
 
+/// The program's clock.
+fn wall_clock() -> Duration {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
 /// What a socket gives that was shut down for receiving.
 fn nothing(nowhere: SocketAddr) -> Taken {
     Taken {
@@ -291,6 +300,7 @@ fn nothing(nowhere: SocketAddr) -> Taken {
             tos: 0,
             ttl: 0,
             drops: 0,
+            at: wall_clock(),
         },
     }
 }
@@ -305,7 +315,7 @@ fn tell(call: &Call, at: u64, message: &Message, told: &Told) -> Result<(), Errn
         call.write(at + 8, &(told.name.len() as u32).to_ne_bytes())?;
     }
     let room = if message.control == 0 { 0 } else { message.control_len };
-    let (control, cut) = message::fit(&told.control, room);
+    let (control, cut) = control::fit(&told.control, room);
     if room > 0 {
         call.write(message.control, &control)?;
     }

@@ -1,14 +1,15 @@
 //! `sendto`, `sendmsg`, `sendmmsg`: sends with an address, with ancillary data, or with flags that a pair does not know.
 
-use super::{is_nonblocking, message};
-use crate::address::Named;
-use crate::call::{Answer, Answered, Call, MMSGHDR, Message, TRANSFER_MAX, Wait, WaitKind};
+use super::is_nonblocking;
+use crate::call::{Answer, Answered, Call, MMSGHDR, Message, TRANSFER_MAX, Wait, WaitKind, core_errno};
 use crate::datagram;
 use crate::socket::{Kind, SockId, State};
 use crate::supervisor::Supervisor;
 use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
+use sockeye_core::bsd::address::Named;
+use sockeye_core::bsd::control;
 use std::os::fd::OwnedFd;
 
 /// Messages of one call, at most: the kernel's limit.
@@ -80,7 +81,11 @@ impl Supervisor {
         let data = call.read_all(&message.iov)?;
         let len = data.len();
         let sock = self.socks.get(id).ok_or(Errno::BADF)?;
-        let to = match name.map(|bytes| sock.family.parse(&bytes)).transpose()? {
+        let to = match name
+            .map(|bytes| sock.family.parse(&bytes))
+            .transpose()
+            .map_err(core_errno)?
+        {
             Some(Named::At(to)) => Some(to),
             Some(Named::Nothing) | None => None,
         };
@@ -94,7 +99,7 @@ impl Supervisor {
         let mut outgoing = datagram::outgoing(&sock.options, to, Bytes::from(data));
         if message.control != 0 && message.control_len > 0 {
             let control = call.read(message.control, message.control_len.min(4_096))?;
-            message::parse(&control, &mut outgoing)?;
+            control::parse(&control, &mut outgoing).map_err(core_errno)?;
         }
         // What was written before without an address goes first.
         self.take_native_sends(id);

@@ -1,15 +1,15 @@
 //! `socket`: which kinds there are, and the pair behind one.
 
-use crate::address::Family;
 use crate::call::{Answer, Answered, Call, errno};
 use crate::identity;
-use crate::options::Options;
 use crate::pair::{self, Pair};
 use crate::socket::{Datagram, Kind, Sock, SockId, Stream};
 use crate::supervisor::Supervisor;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
+use sockeye_core::bsd::address::Family;
+use sockeye_core::bsd::options::Options;
 use std::os::fd::{AsFd, OwnedFd};
 
 const ESOCKTNOSUPPORT: Errno = Errno::SOCKTNOSUPPORT;

@@ -1,9 +1,9 @@
 //! `struct tcp_info`, byte by byte as linux/tcp.h lays it out.
 
-use sockeye_core::socket::TcpInfo;
+use crate::socket::TcpInfo;
 
 /// The structure as `getsockopt(TCP_INFO)` gives it, up to and including `tcpi_snd_wnd` and `tcpi_rcv_wnd`.
-pub(crate) fn tcp_info(info: &TcpInfo) -> Vec<u8> {
+pub fn tcp_info(info: &TcpInfo) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(240);
     bytes.extend([
         info.state,

@@ -1,22 +1,25 @@
 //! The options of one socket: what the program set, checked as Linux checks it, and what the host is told of it.
 
-pub(crate) mod info;
-pub(crate) mod table;
+mod info;
+pub mod table;
 
-use crate::address::Family;
-use rustix::io::Errno;
-use sockeye_core::settings::CongestionControl;
-use sockeye_core::socket::{BindOptions, TcpOptions, UdpOptions};
+use super::abi;
+use super::address::Family;
+use crate::error::Errno;
+use crate::settings::CongestionControl;
+use crate::socket::{BindOptions, TcpOptions, UdpOptions};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use table::{Shape, Spec};
+
+pub use info::tcp_info;
 
 /// Largest buffer a program may ask for: our hosts' rmem_max and wmem_max.
 const BUFFER_MAX: i32 = 4 << 20;
 
 /// Options that were set; all others have their defaults.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
+pub struct Options {
     set: BTreeMap<(i32, i32), Vec<u8>>,
     congestion: Option<CongestionControl>,
     device: Vec<u8>,
@@ -24,10 +27,13 @@ pub(crate) struct Options {
 
 impl Options {
     /// Takes the value that a program gives for an option.
-    pub(crate) fn set(&mut self, spec: &Spec, value: &[u8]) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// As Linux: `EINVAL` for a value too short or out of range, `EDOM` for a time that is none, `ENOPROTOOPT` for what can be read only.
+    pub fn set(&mut self, spec: &Spec, value: &[u8]) -> Result<(), Errno> {
         let kept = match spec.shape {
-            Shape::ReadOnly => return Err(Errno::NOPROTOOPT),
-            Shape::Refused(errno) => return Err(Errno::from_raw_os_error(errno)),
+            Shape::ReadOnly => return Err(Errno::ENOPROTOOPT),
+            Shape::Refused(errno) => return Err(errno),
             Shape::Bytes(len) => {
                 let mut kept = value.to_vec();
                 kept.resize(len, 0);
@@ -35,7 +41,7 @@ impl Options {
             }
             Shape::Time => time_value(value)?,
             Shape::Linger => {
-                let kept = value.get(..8).ok_or(Errno::INVAL)?;
+                let kept = value.get(..8).ok_or(Errno::EINVAL)?;
                 let on = i32::from(number(&kept[..4]).unwrap_or(0) != 0);
                 [&on.to_ne_bytes(), &kept[4..]].concat()
             }
@@ -49,25 +55,25 @@ impl Options {
 
     fn number_value(&self, spec: &Spec, value: &[u8]) -> Result<i32, Errno> {
         // IP options may be given as one byte.
-        let short = spec.level == libc::IPPROTO_IP && matches!(value.len(), 1..=3);
+        let short = spec.level == abi::IPPROTO_IP && matches!(value.len(), 1..=3);
         let given = if short {
             i32::from(value[0])
         } else {
-            number(value).ok_or(Errno::INVAL)?
+            number(value).ok_or(Errno::EINVAL)?
         };
         Ok(match spec.shape {
             Shape::Flag => i32::from(given != 0),
             Shape::Buffer(least) => given.clamp(0, BUFFER_MAX).saturating_mul(2).max(least),
             Shape::OrDefault(..) if given == -1 => spec.default,
             Shape::Number(low, high) | Shape::OrDefault(low, high) if !(low..=high).contains(&given) => {
-                return Err(Errno::INVAL);
+                return Err(Errno::EINVAL);
             }
             _ => given,
         })
     }
 
     /// The value of an option, as `getsockopt` gives it.
-    pub(crate) fn value(&self, spec: &Spec) -> Vec<u8> {
+    pub fn value(&self, spec: &Spec) -> Vec<u8> {
         if let Some(kept) = self.set.get(&(spec.level, spec.name)) {
             return kept.clone();
         }
@@ -84,21 +90,24 @@ impl Options {
     }
 
     /// True when a flag was set.
-    pub(crate) fn flag(&self, level: i32, name: i32) -> bool {
+    pub fn flag(&self, level: i32, name: i32) -> bool {
         self.number(level, name).is_some_and(|value| value != 0)
     }
 
-    /// SO_LINGER with zero: closing resets.
-    pub(crate) fn resets_on_close(&self) -> bool {
-        self.set
-            .get(&(libc::SOL_SOCKET, libc::SO_LINGER))
-            .is_some_and(|linger| number(&linger[..4]) == Some(1) && number(&linger[4..]) == Some(0))
+    /// SO_LINGER: how many seconds closing waits, when it is on; with 0 it resets.
+    pub fn linger(&self) -> Option<u32> {
+        let linger = self.set.get(&(abi::SOL_SOCKET, abi::SO_LINGER))?;
+        let seconds = number(&linger[4..]).unwrap_or(0).max(0) as u32;
+        (number(&linger[..4]) == Some(1)).then_some(seconds)
     }
 
     /// SO_RCVTIMEO or SO_SNDTIMEO; `None` waits for ever.
-    pub(crate) fn timeout(&self, name: i32) -> Option<Duration> {
-        let newer = if name == libc::SO_RCVTIMEO { 66 } else { 67 };
-        let set = |name| self.set.get(&(libc::SOL_SOCKET, name));
+    pub fn timeout(&self, name: i32) -> Option<Duration> {
+        let newer = match name {
+            abi::SO_RCVTIMEO => abi::SO_RCVTIMEO_NEW,
+            _ => abi::SO_SNDTIMEO_NEW,
+        };
+        let set = |name| self.set.get(&(abi::SOL_SOCKET, name));
         let value = set(name).or_else(|| set(newer))?;
         let seconds = i64::from_ne_bytes(value[..8].try_into().ok()?);
         let micros = i64::from_ne_bytes(value[8..16].try_into().ok()?);
@@ -106,18 +115,27 @@ impl Options {
         (!timeout.is_zero()).then_some(timeout)
     }
 
+    /// SO_RCVLOWAT: bytes that make a stream worth reading.
+    pub fn low_water(&self) -> usize {
+        let set = self.number(abi::SOL_SOCKET, abi::SO_RCVLOWAT);
+        set.map_or(1, |bytes| bytes.max(1) as usize)
+    }
+
     /// TCP_CONGESTION.
-    pub(crate) fn set_congestion(&mut self, name: &[u8]) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// `ENOENT` for an algorithm that is not there.
+    pub fn set_congestion(&mut self, name: &[u8]) -> Result<(), Errno> {
         self.congestion = Some(match name.split(|&byte| byte == 0).next() {
             Some(b"cubic") => CongestionControl::Cubic,
             Some(b"reno") => CongestionControl::Reno,
-            _ => return Err(Errno::NOENT),
+            _ => return Err(Errno::ENOENT),
         });
         Ok(())
     }
 
     /// TCP_CONGESTION: 16 bytes, zero-padded.
-    pub(crate) fn congestion(&self) -> Vec<u8> {
+    pub fn congestion(&self) -> Vec<u8> {
         let mut name = match self.congestion.unwrap_or_default() {
             CongestionControl::Cubic => b"cubic".to_vec(),
             CongestionControl::Reno => b"reno".to_vec(),
@@ -127,17 +145,20 @@ impl Options {
     }
 
     /// SO_BINDTODEVICE: only our own two interfaces are there.
-    pub(crate) fn set_device(&mut self, name: &[u8]) -> Result<(), Errno> {
+    ///
+    /// # Errors
+    /// `ENODEV` for any other.
+    pub fn set_device(&mut self, name: &[u8]) -> Result<(), Errno> {
         let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
         if !matches!(name, b"" | b"lo" | b"eth0") {
-            return Err(Errno::NODEV);
+            return Err(Errno::ENODEV);
         }
         self.device = name.to_vec();
         Ok(())
     }
 
     /// SO_BINDTODEVICE.
-    pub(crate) fn device(&self) -> Vec<u8> {
+    pub fn device(&self) -> Vec<u8> {
         if self.device.is_empty() {
             Vec::new()
         } else {
@@ -145,58 +166,60 @@ impl Options {
         }
     }
 
-    pub(crate) fn bind_options(&self) -> BindOptions {
+    /// What binding has to know.
+    pub fn bind_options(&self) -> BindOptions {
         BindOptions {
-            reuse_address: self.flag(libc::SOL_SOCKET, libc::SO_REUSEADDR),
-            reuse_port: self.flag(libc::SOL_SOCKET, libc::SO_REUSEPORT),
-            only_v6: self.flag(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
-            freebind: self.flag(libc::IPPROTO_IP, libc::IP_FREEBIND),
+            reuse_address: self.flag(abi::SOL_SOCKET, abi::SO_REUSEADDR),
+            reuse_port: self.flag(abi::SOL_SOCKET, abi::SO_REUSEPORT),
+            only_v6: self.flag(abi::IPPROTO_IPV6, abi::IPV6_V6ONLY),
+            freebind: self.flag(abi::IPPROTO_IP, abi::IP_FREEBIND),
             port_range: None,
         }
     }
 
     fn ttl(&self, family: Family) -> Option<u8> {
         let value = match family {
-            Family::V4 => self.number(libc::IPPROTO_IP, libc::IP_TTL),
-            Family::V6 => self.number(libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS),
+            Family::V4 => self.number(abi::IPPROTO_IP, abi::IP_TTL),
+            Family::V6 => self.number(abi::IPPROTO_IPV6, abi::IPV6_UNICAST_HOPS),
         };
         value.and_then(|ttl| u8::try_from(ttl).ok())
     }
 
     fn tos(&self, family: Family) -> u8 {
         let value = match family {
-            Family::V4 => self.number(libc::IPPROTO_IP, libc::IP_TOS),
-            Family::V6 => self.number(libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            Family::V4 => self.number(abi::IPPROTO_IP, abi::IP_TOS),
+            Family::V6 => self.number(abi::IPPROTO_IPV6, abi::IPV6_TCLASS),
         };
         value.unwrap_or(0) as u8
     }
 
-    pub(crate) fn tcp(&self, family: Family) -> TcpOptions {
-        let tcp = |name| self.number(libc::IPPROTO_TCP, name);
+    /// What a TCP connection of this family has to know.
+    pub fn tcp(&self, family: Family) -> TcpOptions {
+        let tcp = |name| self.number(abi::IPPROTO_TCP, name);
         let seconds = |name| tcp(name).map(|value| Duration::from_secs(value.max(0) as u64));
         let small = |name| tcp(name).and_then(|value| u8::try_from(value).ok());
         // The kernel's sizes are twice what was asked for, to make room for its own bookkeeping.
-        let buffer = |name| self.number(libc::SOL_SOCKET, name).map(|size| size as u32 / 2);
+        let buffer = |name| self.number(abi::SOL_SOCKET, name).map(|size| size as u32 / 2);
         TcpOptions {
-            nodelay: tcp(libc::TCP_NODELAY) == Some(1),
-            cork: tcp(libc::TCP_CORK) == Some(1),
-            quickack: tcp(libc::TCP_QUICKACK) == Some(1),
-            keepalive: self.flag(libc::SOL_SOCKET, libc::SO_KEEPALIVE),
-            keepalive_time: seconds(libc::TCP_KEEPIDLE),
-            keepalive_intvl: seconds(libc::TCP_KEEPINTVL),
-            keepalive_probes: small(libc::TCP_KEEPCNT),
-            user_timeout: tcp(libc::TCP_USER_TIMEOUT)
+            nodelay: tcp(abi::TCP_NODELAY) == Some(1),
+            cork: tcp(abi::TCP_CORK) == Some(1),
+            quickack: tcp(abi::TCP_QUICKACK) == Some(1),
+            keepalive: self.flag(abi::SOL_SOCKET, abi::SO_KEEPALIVE),
+            keepalive_time: seconds(abi::TCP_KEEPIDLE),
+            keepalive_intvl: seconds(abi::TCP_KEEPINTVL),
+            keepalive_probes: small(abi::TCP_KEEPCNT),
+            user_timeout: tcp(abi::TCP_USER_TIMEOUT)
                 .filter(|&millis| millis > 0)
                 .map(|millis| Duration::from_millis(millis as u64)),
-            max_segment: tcp(libc::TCP_MAXSEG).and_then(|value| u16::try_from(value).ok()),
-            recv_buffer: buffer(libc::SO_RCVBUF),
-            send_buffer: buffer(libc::SO_SNDBUF),
-            notsent_lowat: tcp(libc::TCP_NOTSENT_LOWAT)
+            max_segment: tcp(abi::TCP_MAXSEG).and_then(|value| u16::try_from(value).ok()),
+            recv_buffer: buffer(abi::SO_RCVBUF),
+            send_buffer: buffer(abi::SO_SNDBUF),
+            notsent_lowat: tcp(abi::TCP_NOTSENT_LOWAT)
                 .filter(|&value| value > 0)
                 .map(|value| value as u32),
-            syn_retries: small(libc::TCP_SYNCNT),
-            fin_timeout: tcp(libc::TCP_LINGER2).map(|value| Duration::from_secs(value.max(0) as u64)),
-            window_clamp: tcp(libc::TCP_WINDOW_CLAMP)
+            syn_retries: small(abi::TCP_SYNCNT),
+            fin_timeout: tcp(abi::TCP_LINGER2).map(|value| Duration::from_secs(value.max(0) as u64)),
+            window_clamp: tcp(abi::TCP_WINDOW_CLAMP)
                 .filter(|&value| value > 0)
                 .map(|value| value as u32),
             congestion: self.congestion,
@@ -207,39 +230,40 @@ impl Options {
         }
     }
 
-    pub(crate) fn udp(&self, family: Family) -> UdpOptions {
+    /// What a datagram socket of this family has to know.
+    pub fn udp(&self, family: Family) -> UdpOptions {
         let discover = match family {
-            Family::V4 => self.number(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER),
-            Family::V6 => self.number(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER),
+            Family::V4 => self.number(abi::IPPROTO_IP, abi::IP_MTU_DISCOVER),
+            Family::V6 => self.number(abi::IPPROTO_IPV6, abi::IPV6_MTU_DISCOVER),
         };
         UdpOptions {
-            broadcast: self.flag(libc::SOL_SOCKET, libc::SO_BROADCAST),
-            recv_buffer: self.number(libc::SOL_SOCKET, libc::SO_RCVBUF).map(|size| size as u32),
+            broadcast: self.flag(abi::SOL_SOCKET, abi::SO_BROADCAST),
+            recv_buffer: self.number(abi::SOL_SOCKET, abi::SO_RCVBUF).map(|size| size as u32),
             ttl: self.ttl(family),
             tos: self.tos(family),
-            dont_fragment: matches!(discover, Some(libc::IP_PMTUDISC_DO | libc::IP_PMTUDISC_PROBE)),
-            recverr: self.flag(libc::IPPROTO_IP, libc::IP_RECVERR) || self.flag(libc::IPPROTO_IPV6, libc::IPV6_RECVERR),
+            dont_fragment: matches!(discover, Some(abi::IP_PMTUDISC_DO | abi::IP_PMTUDISC_PROBE)),
+            recverr: self.flag(abi::IPPROTO_IP, abi::IP_RECVERR) || self.flag(abi::IPPROTO_IPV6, abi::IPV6_RECVERR),
         }
     }
 
     /// UDP_SEGMENT.
-    pub(crate) fn segment_size(&self) -> Option<u16> {
-        let size = self.number(table::UDP, libc::UDP_SEGMENT)?;
+    pub fn segment_size(&self) -> Option<u16> {
+        let size = self.number(abi::IPPROTO_UDP, abi::UDP_SEGMENT)?;
         u16::try_from(size).ok().filter(|&size| size > 0)
     }
 }
 
 /// The first four bytes as a number.
-pub(crate) fn number(value: &[u8]) -> Option<i32> {
+pub fn number(value: &[u8]) -> Option<i32> {
     Some(i32::from_ne_bytes(value.get(..4)?.try_into().ok()?))
 }
 
 /// A `struct timeval`, checked.
 fn time_value(value: &[u8]) -> Result<Vec<u8>, Errno> {
-    let kept = value.get(..16).ok_or(Errno::INVAL)?;
-    let micros = i64::from_ne_bytes(kept[8..].try_into().map_err(|_| Errno::INVAL)?);
+    let kept = value.get(..16).ok_or(Errno::EINVAL)?;
+    let micros = i64::from_ne_bytes(kept[8..].try_into().map_err(|_| Errno::EINVAL)?);
     if !(0..1_000_000).contains(&micros) {
-        return Err(Errno::DOM);
+        return Err(Errno::EDOM);
     }
     Ok(kept.to_vec())
 }
@@ -249,46 +273,39 @@ mod tests {
     use super::*;
 
     fn set_then_get(level: i32, name: i32, who: u8, value: i32) -> Result<i32, Errno> {
-        let spec = table::find(level, name, who).ok_or(Errno::NOPROTOOPT)?;
+        let spec = table::find(level, name, who).ok_or(Errno::ENOPROTOOPT)?;
         let mut options = Options::default();
         options.set(spec, &value.to_ne_bytes())?;
-        number(&options.value(spec)).ok_or(Errno::INVAL)
+        number(&options.value(spec)).ok_or(Errno::EINVAL)
     }
 
     #[test]
     fn values_are_kept_as_linux_keeps_them() {
-        let (sol, tcp, ip) = (libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP);
+        let (sol, tcp, ip) = (abi::SOL_SOCKET, abi::IPPROTO_TCP, abi::IPPROTO_IP);
         for (case, level, name, who, value, want) in [
-            ("flags become 1", sol, libc::SO_REUSEADDR, table::STREAM, 7, Ok(1)),
-            ("sizes double", sol, libc::SO_RCVBUF, table::STREAM, 10_000, Ok(20_000)),
-            (
-                "sizes have a floor",
-                sol,
-                libc::SO_SNDBUF,
-                table::DATAGRAM,
-                1,
-                Ok(4_608),
-            ),
-            ("TTL of -1 is the default", ip, libc::IP_TTL, table::STREAM, -1, Ok(64)),
+            ("flags become 1", sol, abi::SO_REUSEADDR, table::STREAM, 7, Ok(1)),
+            ("sizes double", sol, abi::SO_RCVBUF, table::STREAM, 10_000, Ok(20_000)),
+            ("sizes have a floor", sol, abi::SO_SNDBUF, table::DATAGRAM, 1, Ok(4_608)),
+            ("TTL of -1 is the default", ip, abi::IP_TTL, table::STREAM, -1, Ok(64)),
             (
                 "TTL of 0 is none",
                 ip,
-                libc::IP_TTL,
+                abi::IP_TTL,
                 table::STREAM,
                 0,
-                Err(Errno::INVAL),
+                Err(Errno::EINVAL),
             ),
             (
                 "UDP has no TCP options",
                 tcp,
-                libc::TCP_NODELAY,
+                abi::TCP_NODELAY,
                 table::DATAGRAM,
                 1,
-                Err(Errno::NOPROTOOPT),
+                Err(Errno::ENOPROTOOPT),
             ),
-            ("no marks", sol, libc::SO_MARK, table::STREAM, 1, Err(Errno::PERM)),
-            ("no kTLS", tcp, libc::TCP_ULP, table::STREAM, 1, Err(Errno::NOENT)),
-            ("unknown", sol, 9_999, table::STREAM, 1, Err(Errno::NOPROTOOPT)),
+            ("no marks", sol, abi::SO_MARK, table::STREAM, 1, Err(Errno::EPERM)),
+            ("no kTLS", tcp, abi::TCP_ULP, table::STREAM, 1, Err(Errno::ENOENT)),
+            ("unknown", sol, 9_999, table::STREAM, 1, Err(Errno::ENOPROTOOPT)),
         ] {
             assert_eq!(set_then_get(level, name, who, value), want, "{case}");
         }
@@ -302,23 +319,23 @@ mod tests {
                 .set(table::find(level, name, table::STREAM).unwrap(), value)
                 .unwrap();
         };
-        set(libc::IPPROTO_TCP, libc::TCP_NODELAY, &1_i32.to_ne_bytes());
-        set(libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &1_500_i32.to_ne_bytes());
+        set(abi::IPPROTO_TCP, abi::TCP_NODELAY, &1_i32.to_ne_bytes());
+        set(abi::IPPROTO_TCP, abi::TCP_USER_TIMEOUT, &1_500_i32.to_ne_bytes());
         set(
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
+            abi::SOL_SOCKET,
+            abi::SO_LINGER,
             &[1_i32.to_ne_bytes(), 0_i32.to_ne_bytes()].concat(),
         );
         set(
-            libc::SOL_SOCKET,
-            libc::SO_RCVTIMEO,
+            abi::SOL_SOCKET,
+            abi::SO_RCVTIMEO,
             &[0_i64.to_ne_bytes(), 250_000_i64.to_ne_bytes()].concat(),
         );
         let tcp = options.tcp(Family::V4);
         assert!(tcp.nodelay && !tcp.cork);
         assert_eq!(tcp.user_timeout, Some(Duration::from_millis(1_500)));
-        assert!(options.resets_on_close());
-        assert_eq!(options.timeout(libc::SO_RCVTIMEO), Some(Duration::from_millis(250)));
-        assert_eq!(options.timeout(libc::SO_SNDTIMEO), None);
+        assert_eq!(options.linger(), Some(0));
+        assert_eq!(options.timeout(abi::SO_RCVTIMEO), Some(Duration::from_millis(250)));
+        assert_eq!(options.timeout(abi::SO_SNDTIMEO), None);
     }
 }
