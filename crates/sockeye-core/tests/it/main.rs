@@ -10,6 +10,7 @@ mod ecn;
 mod fuzz;
 mod goodput;
 mod ip;
+mod matrix;
 mod reordering;
 mod support;
 mod tcp;
