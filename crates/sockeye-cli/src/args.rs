@@ -5,7 +5,7 @@ use crate::values::{self, Host, Publish, Server};
 use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use sockeye_core::netem::grammar::{parse_duration, parse_mtu, parse_percent, parse_queue, parse_rate};
-use sockeye_core::netem::{Distribution, Loss, Window};
+use sockeye_core::netem::{Codel, Distribution, Loss, Step, Window};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -97,6 +97,13 @@ pub(crate) struct LinkArgs {
     /// Packets that wait for --rate at most [default: 1000]
     #[arg(long, allow_hyphen_values = true, value_name = "PACKETS", value_parser = sided(parse_queue))]
     pub(crate) queue: Vec<Sided<usize>>,
+    /// Mark packets (ECN) that find the queue so long: 20 packets, or a wait of 5ms
+    #[arg(long, allow_hyphen_values = true, value_name = "STEP", value_parser = sided(str::parse::<Step>), requires = "rate")]
+    pub(crate) ecn: Vec<Sided<Step>>,
+    /// Keep the queue short by dropping packets, RFC 8289; --codel=ecn marks those that understand it
+    #[arg(long, value_name = "OPTIONS", value_parser = sided(str::parse::<Codel>), requires = "rate", conflicts_with = "ecn",
+        num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) codel: Vec<Sided<Codel>>,
     /// Packets that overtake others: 5%
     #[arg(long, allow_hyphen_values = true, value_name = "SHARE", value_parser = sided(parse_percent))]
     pub(crate) reorder: Vec<Sided<f64>>,

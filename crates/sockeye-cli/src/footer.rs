@@ -3,7 +3,7 @@
 use crate::link::Link;
 use serde_json::{Value, json};
 use sockeye::gateway::LinkCounters;
-use sockeye_core::netem::{Loss, Netem};
+use sockeye_core::netem::{Discipline, Loss, Netem};
 use sockeye_run::Outcome;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -46,12 +46,16 @@ fn direction(link: &LinkCounters, netem: &Netem) -> String {
     let mut line = format!("{}, {}", count(link.packets, "packet"), bytes(link.bytes));
     let delays = !netem.delay.is_zero() || !netem.jitter.is_zero();
     let loses = netem.loss != Loss::None || !netem.blackhole.is_empty();
+    let drops = netem.rate.is_some() && matches!(netem.discipline, Discipline::Codel(_));
+    let marks = netem.rate.is_some() && netem.discipline.marks();
     for (what, asked, packets) in [
         ("lost", loses, link.lost),
         ("delayed", delays, link.delayed),
         ("reordered", netem.reorder > 0.0, link.reordered),
         ("duplicated", netem.duplicate > 0.0, link.duplicated),
         ("corrupted", netem.corrupt > 0.0, link.corrupted),
+        ("marked", marks, link.marked),
+        ("dropped by codel", drops, link.codel_dropped),
         ("dropped, queue full", false, link.overflowed),
     ] {
         if packets > 0 || asked {

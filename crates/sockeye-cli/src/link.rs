@@ -2,7 +2,7 @@
 
 use crate::args::LinkArgs;
 use crate::sided::{Side, Sided, last};
-use sockeye_core::netem::{Loss, Netem};
+use sockeye_core::netem::{Codel, Discipline, Loss, Netem, Step};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -76,6 +76,12 @@ fn direction(args: &LinkArgs, side: Side) -> Netem {
     if let Some(queue) = last(&args.queue, side) {
         netem.queue = *queue;
     }
+    if let Some(step) = last(&args.ecn, side) {
+        netem.discipline = Discipline::Step(*step);
+    }
+    if let Some(codel) = last(&args.codel, side) {
+        netem.discipline = Discipline::Codel(*codel);
+    }
     netem
 }
 
@@ -97,11 +103,23 @@ fn phrase(netem: &Netem) -> String {
         share("duplicate", netem.duplicate),
         share("corrupt", netem.corrupt),
         netem.rate.map(|rate| format!("rate {}", bits(rate))),
+        netem.rate.and(discipline(netem.discipline)),
         netem.mtu.map(|mtu| format!("mtu {mtu}")),
         (!netem.blackhole.is_empty()).then(|| "outages".to_owned()),
     ];
     let said: Vec<String> = parts.into_iter().flatten().collect();
     said.join(", ")
+}
+
+/// What the queue does before it is full.
+fn discipline(discipline: Discipline) -> Option<String> {
+    match discipline {
+        Discipline::Fifo => None,
+        Discipline::Step(Step::Packets(packets)) => Some(format!("ecn {packets}")),
+        Discipline::Step(Step::Wait(wait)) => Some(format!("ecn {wait:?}")),
+        Discipline::Codel(Codel { ecn: false, .. }) => Some("codel".to_owned()),
+        Discipline::Codel(Codel { ecn: true, .. }) => Some("codel ecn".to_owned()),
+    }
 }
 
 /// A share as people write it: `2%`, `0.5%`.
@@ -147,6 +165,14 @@ mod tests {
             ("--loss 5% --loss down:1%", "up: loss 5%; down: loss 1%"),
             ("--loss 1% --loss 2%", "loss 2%"),
             ("--rate down:1.5mbit --queue 10", "up: nothing; down: rate 1.5mbit"),
+            ("--rate 10mbit --ecn 20", "rate 10mbit, ecn 20"),
+            (
+                "--rate 10mbit --ecn up:5ms",
+                "up: rate 10mbit, ecn 5ms; down: rate 10mbit",
+            ),
+            ("--rate 10mbit --codel", "rate 10mbit, codel"),
+            ("--rate 10mbit --codel=ecn", "rate 10mbit, codel ecn"),
+            ("--rate up:1mbit --codel", "up: rate 1mbit, codel; down: nothing"),
             ("--mtu 1400", "mtu 1400"),
             ("--mtu up:1400", "up: mtu 1400; down: nothing"),
             ("--mtu 600", "mtu 600"),

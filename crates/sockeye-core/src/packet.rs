@@ -100,6 +100,8 @@ impl Mark {
     pub const CORRUPTED: Self = Self(4);
     /// Netem let it overtake others.
     pub const REORDERED: Self = Self(8);
+    /// Netem's queue marked it: congestion experienced. RFC 3168 §5.
+    pub const CONGESTION: Self = Self(16);
 
     /// True when every remark in `other` is made.
     pub const fn has(self, other: Self) -> bool {

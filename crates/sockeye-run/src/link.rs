@@ -72,6 +72,8 @@ impl Lane {
             sum.duplicated += counters.duplicated;
             sum.corrupted += counters.corrupted;
             sum.overflowed += counters.queue_dropped;
+            sum.marked += counters.marked;
+            sum.codel_dropped += counters.codel_dropped;
         }
     }
 }

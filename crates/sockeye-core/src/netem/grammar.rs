@@ -6,6 +6,8 @@
 //! | `jitter TIME [SHAPE]`, `distribution SHAPE` | its spread; `uniform` (default), `normal`, `pareto`, `paretonormal` |
 //! | `loss PERCENT`, `loss gemodel P [R [1-H [1-K]]]`, `loss every N`, `loss list N,N,..` | see [`Loss`] |
 //! | `rate RATE`, `queue PACKETS` | `10mbit`, `10Mbps`; how many packets wait for it |
+//! | `ecn STEP` | the queue marks (RFC 3168) beyond `20` packets or a wait of `5ms` |
+//! | `codel [target TIME] [interval TIME] [ecn]` | the queue drops, or marks, by RFC 8289; 5ms and 100ms |
 //! | `reorder PERCENT [gap N]`, `duplicate PERCENT`, `corrupt PERCENT` | `2%` or `0.02` |
 //! | `mtu BYTES` | longest IP packet |
 //! | `blackhole TIME..TIME` | nothing passes; may be given several times |
@@ -13,7 +15,7 @@
 //!
 //! Numbers that other tools read in different units are refused without one, and every error says what is accepted.
 
-use super::{Distribution, Loss, Netem, Window};
+use super::{Codel, Discipline, Distribution, Loss, Netem, Step, Window};
 use crate::time::Duration;
 use std::fmt;
 use std::str::FromStr;
@@ -227,6 +229,33 @@ impl FromStr for Loss {
     }
 }
 
+impl FromStr for Step {
+    type Err = ParseError;
+    /// `20` (packets), `5ms`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return parse_queue(text).map(Self::Packets);
+        }
+        match parse_duration(text) {
+            Ok(wait) => Ok(Self::Wait(wait)),
+            Err(_) => wrong(format!("`{text}` is no length of a queue: say 20 (packets) or 5ms")),
+        }
+    }
+}
+
+impl FromStr for Codel {
+    type Err = ParseError;
+    /// `target 5ms interval 100ms ecn`, each optional.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut words = Words::new(text);
+        let codel = codel(&mut words)?;
+        match words.next() {
+            None => Ok(codel),
+            Some(more) => wrong(format!("`{more}`: target TIME, interval TIME and ecn are accepted")),
+        }
+    }
+}
+
 impl FromStr for Netem {
     type Err = ParseError;
     fn from_str(text: &str) -> Result<Self, ParseError> {
@@ -255,6 +284,8 @@ fn clause(netem: &mut Netem, word: &str, words: &mut Words<'_>) -> Result<(), Pa
         "loss" => netem.loss = loss(words).map_err(|e| within(word, &e))?,
         "rate" => netem.rate = Some(words.value(word, parse_rate)?),
         "queue" => netem.queue = words.value(word, |text| count(text, 1, 1 << 17, "packets"))? as usize,
+        "ecn" => netem.discipline = Discipline::Step(words.value(word, Step::from_str)?),
+        "codel" => netem.discipline = Discipline::Codel(codel(words).map_err(|e| within(word, &e))?),
         "reorder" => {
             netem.reorder = words.value(word, parse_percent)?;
             if words.peek() == Some("gap") {
@@ -269,8 +300,8 @@ fn clause(netem: &mut Netem, word: &str, words: &mut Words<'_>) -> Result<(), Pa
         "keep-order" => netem.keep_order = true,
         other => {
             return wrong(format!(
-                "unknown word `{other}`: delay, jitter, distribution, loss, rate, queue, reorder, duplicate, corrupt, mtu, blackhole and \
-                 keep-order are accepted"
+                "unknown word `{other}`: delay, jitter, distribution, loss, rate, queue, ecn, codel, reorder, duplicate, corrupt, mtu, \
+                 blackhole and keep-order are accepted"
             ));
         }
     }
@@ -291,6 +322,23 @@ pub fn parse_mtu(text: &str) -> Result<u32, ParseError> {
 /// Anything else.
 pub fn parse_queue(text: &str) -> Result<usize, ParseError> {
     count(text, 1, 1 << 17, "packets").map(|packets| packets as usize)
+}
+
+/// The words after `codel`.
+fn codel(words: &mut Words<'_>) -> Result<Codel, ParseError> {
+    let mut codel = Codel::default();
+    while let Some(word @ ("target" | "interval" | "ecn")) = words.peek() {
+        let _ = words.next();
+        match word {
+            "target" => codel.target = words.value(word, parse_duration)?,
+            "interval" => codel.interval = words.value(word, parse_duration)?,
+            _ => codel.ecn = true,
+        }
+    }
+    if codel.interval.is_zero() {
+        return wrong("interval: a time longer than 0 is accepted: say 100ms");
+    }
+    Ok(codel)
 }
 
 fn loss(words: &mut Words<'_>) -> Result<Loss, ParseError> {

@@ -9,6 +9,7 @@
 mod chance;
 mod corrupt;
 mod delay;
+mod discipline;
 pub mod grammar;
 mod loss;
 mod pipe;
@@ -17,6 +18,7 @@ mod too_big;
 mod under_way;
 
 pub use delay::{Distribution, HOLD};
+pub use discipline::{Codel, Discipline, Step};
 pub use loss::Loss;
 pub use pipe::Pipe;
 pub use too_big::too_big_answer;
@@ -42,6 +44,8 @@ pub struct Netem {
     pub rate: Option<u64>,
     /// Packets that wait for `rate` at most, the one being sent included.
     pub queue: usize,
+    /// What the queue does before it is full.
+    pub discipline: Discipline,
     /// Time under way.
     pub delay: Duration,
     /// Spread of `delay`.
@@ -69,6 +73,7 @@ impl Netem {
         duplicate: 0.0,
         rate: None,
         queue: DEFAULT_QUEUE,
+        discipline: Discipline::Fifo,
         delay: Duration::ZERO,
         jitter: Duration::ZERO,
         distribution: Distribution::Uniform,
@@ -77,10 +82,11 @@ impl Netem {
         keep_order: false,
     };
 
-    /// True when packets pass as they are, at once. (A queue length or a jitter shape alone does nothing.)
+    /// True when packets pass as they are, at once. (A queue or a jitter shape alone does nothing.)
     pub fn is_none(&self) -> bool {
         let changes_nothing = Self {
             queue: DEFAULT_QUEUE,
+            discipline: Discipline::Fifo,
             distribution: Distribution::default(),
             reorder_gap: 0,
             keep_order: false,
@@ -108,7 +114,7 @@ pub struct Window {
 /// What became of one wire packet on entering a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes on, with these remarks: corrupted, a duplicate, reordered.
+    /// It goes on, with these remarks: corrupted, a duplicate, reordered, marked.
     Passed(Mark),
     /// The loss model struck it.
     Lost,
@@ -118,30 +124,28 @@ pub enum Fate {
     TooBig,
     /// The queue was full.
     QueueFull,
+    /// CoDel dropped it: packets had waited too long for too long.
+    Codel,
 }
 
 impl Fate {
     /// A remark for a capture; `None` when there is nothing to remark.
-    pub const fn comment(self) -> Option<&'static str> {
-        match self {
-            Self::Lost => Some("netem: lost"),
-            Self::Outage => Some("netem: lost in an outage"),
-            Self::TooBig => Some("netem: dropped, longer than the mtu"),
-            Self::QueueFull => Some("netem: dropped, queue full"),
-            Self::Passed(mark) if mark.has(Mark::DUPLICATE) => Some("netem: duplicate"),
-            Self::Passed(mark) if mark.has(Mark::CORRUPTED) && mark.has(Mark::REORDERED) => {
-                Some("netem: corrupted on its way, reordered")
-            }
-            Self::Passed(mark) if mark.has(Mark::CORRUPTED) => Some("netem: corrupted on its way"),
-            Self::Passed(mark) if mark.has(Mark::REORDERED) => Some("netem: reordered"),
-            Self::Passed(_) => None,
-        }
+    pub fn comment(self) -> Option<Cow<'static, str>> {
+        let text = match self {
+            Self::Lost => "netem: lost",
+            Self::Outage => "netem: lost in an outage",
+            Self::TooBig => "netem: dropped, longer than the mtu",
+            Self::QueueFull => "netem: dropped, queue full",
+            Self::Codel => "netem: dropped by codel",
+            Self::Passed(mark) => return remarks_on(mark),
+        };
+        Some(Cow::Borrowed(text))
     }
 
     /// All remarks on a packet that met this fate: also that its sender had sent it before.
     pub fn remarks(self, packet: &Packet) -> Option<Cow<'static, str>> {
         match (self.comment(), packet.meta.mark.has(Mark::RETRANSMISSION)) {
-            (comment, false) => comment.map(Cow::Borrowed),
+            (comment, false) => comment,
             (None, true) => Some(Cow::Borrowed("tcp: retransmission")),
             (Some(comment), true) => Some(Cow::Owned(format!("{comment}; tcp: retransmission"))),
         }
@@ -151,6 +155,23 @@ impl Fate {
     pub const fn is_drop(self) -> bool {
         !matches!(self, Self::Passed(_))
     }
+}
+
+/// What there is to say about a packet that goes on.
+fn remarks_on(mark: Mark) -> Option<Cow<'static, str>> {
+    if mark == Mark::NONE || mark == Mark::RETRANSMISSION {
+        return None;
+    }
+    // A copy is like its original but for what befell it alone.
+    let original = !mark.has(Mark::DUPLICATE);
+    let said = [
+        (!original, "duplicate"),
+        (original && mark.has(Mark::CORRUPTED), "corrupted on its way"),
+        (original && mark.has(Mark::REORDERED), "reordered"),
+        (mark.has(Mark::CONGESTION), "marked: congestion experienced"),
+    ];
+    let said: Vec<&str> = said.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+    Some(Cow::Owned(format!("netem: {}", said.join(", "))))
 }
 
 /// What a pipe did, in wire packets.
@@ -166,6 +187,10 @@ pub struct NetemCounters {
     pub outage_lost: u64,
     /// Found the queue full.
     pub queue_dropped: u64,
+    /// Dropped by CoDel.
+    pub codel_dropped: u64,
+    /// Marked by the queue, copies included.
+    pub marked: u64,
     /// Longer than the mtu.
     pub too_big: u64,
     /// One bit was flipped.
@@ -187,7 +212,7 @@ pub struct NetemCounters {
 impl NetemCounters {
     /// Packets that went no further, for whatever reason.
     pub const fn dropped(&self) -> u64 {
-        self.lost + self.outage_lost + self.queue_dropped + self.too_big
+        self.lost + self.outage_lost + self.queue_dropped + self.codel_dropped + self.too_big
     }
 
     fn note_delay(&mut self, delay: Duration) {

@@ -4,13 +4,14 @@ use super::chance::Strikes;
 use super::corrupt::corrupt;
 use super::delay::{DelayStage, Departure, HOLD, Luck};
 use super::loss::LossStage;
-use super::rate::RateStage;
+use super::rate::{Left, RateStage};
 use super::under_way::UnderWay;
 use super::{Fate, Netem, NetemCounters, Window};
 use crate::gso;
 use crate::keys::Keys;
 use crate::packet::{Mark, Packet};
 use crate::time::Instant;
+use crate::wire::ecn;
 use rand::Rng as _;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -68,7 +69,9 @@ impl Pipe {
                 mtu: config.mtu,
                 corrupt: Strikes::new(config.corrupt, &keys, "corrupt"),
                 duplicate: Strikes::new(config.duplicate, &keys, "duplicate"),
-                rate: config.rate.map(|rate| RateStage::new(rate, config.queue)),
+                rate: config
+                    .rate
+                    .map(|rate| RateStage::new(rate, config.queue, config.discipline)),
                 delay: DelayStage::new(config, &keys),
                 held: VecDeque::new(),
             })
@@ -163,7 +166,7 @@ impl Pipe {
         let left = match fortune.drop {
             Some(fate) => Err(fate),
             None if self.under_way.len() >= UNDER_WAY_LIMIT => Err(Fate::QueueFull),
-            None => stages.leave(now, &packet).ok_or(Fate::QueueFull),
+            None => stages.leave(now, &packet),
         };
         let left = match left {
             Ok(left) => left,
@@ -174,7 +177,7 @@ impl Pipe {
             }
         };
         let copy_left = if fortune.duplicate {
-            stages.leave(now, &packet)
+            stages.leave(now, &packet).ok()
         } else {
             None
         };
@@ -187,10 +190,16 @@ impl Pipe {
             copy_mark.add(Mark::CORRUPTED);
         }
         let mut mark = copy_mark;
+        if left.marked {
+            mark.add(Mark::CONGESTION);
+        }
         if fortune.luck.reorder {
             mark.add(Mark::REORDERED);
         }
         copy_mark.add(Mark::DUPLICATE);
+        if copy_left.is_some_and(|left| left.marked) {
+            copy_mark.add(Mark::CONGESTION);
+        }
         tell(&packet, Fate::Passed(mark));
         if copy_left.is_some() {
             tell(&packet, Fate::Passed(copy_mark));
@@ -200,13 +209,21 @@ impl Pipe {
         }
         let copy = copy_left.map(|left| (left, packet.clone()));
         packet.meta.mark = mark;
-        let departure = stages.delay.depart(left, fortune.luck);
-        self.depart(now, left, departure, packet);
+        self.counters.marked += u64::from(left.marked);
+        if left.marked {
+            mark_packet(&mut packet);
+        }
+        let departure = stages.delay.depart(left.at, fortune.luck);
+        self.depart(now, left.at, departure, packet);
         if let (Some((left, mut copy)), Some(stages)) = (copy, self.stages.as_deref_mut()) {
             copy.meta.mark = copy_mark;
+            self.counters.marked += u64::from(left.marked);
+            if left.marked {
+                mark_packet(&mut copy);
+            }
             let luck = stages.delay.draw_copy();
-            let departure = stages.delay.depart(left, luck);
-            self.depart(now, left, departure, copy);
+            let departure = stages.delay.depart(left.at, luck);
+            self.depart(now, left.at, departure, copy);
         }
     }
 
@@ -257,6 +274,7 @@ impl Pipe {
             Fate::Lost => self.counters.lost += 1,
             Fate::Outage => self.counters.outage_lost += 1,
             Fate::QueueFull => self.counters.queue_dropped += 1,
+            Fate::Codel => self.counters.codel_dropped += 1,
             Fate::TooBig => {
                 self.counters.too_big += 1;
                 if self.too_big.len() == TOO_BIG_KEPT {
@@ -266,6 +284,14 @@ impl Pipe {
             }
             Fate::Passed(_) => {}
         }
+    }
+}
+
+/// Sets "congestion experienced" in the IP header. One that was corrupted on its way may no longer be fit for it.
+fn mark_packet(packet: &mut Packet) {
+    let l3 = usize::from(packet.meta.l3);
+    if let Some(ip) = packet.head.as_mut_slice().get_mut(l3..) {
+        let _ = ecn::mark(ip);
     }
 }
 
@@ -303,11 +329,15 @@ impl Stages {
         }
     }
 
-    /// When the packet will have left the queue; `None` when it does not fit in.
-    fn leave(&mut self, now: Instant, packet: &Packet) -> Option<Instant> {
+    /// When the packet will have left the queue, or what keeps it from that.
+    fn leave(&mut self, now: Instant, packet: &Packet) -> Result<Left, Fate> {
         match &mut self.rate {
-            Some(rate) => rate.send(now, packet.total_len()),
-            None => Some(now),
+            Some(rate) => {
+                let ip = packet.head.as_slice().get(usize::from(packet.meta.l3)..);
+                let ect = ip.is_some_and(|ip| ecn::of(ip) != ecn::NOT_ECT);
+                rate.send(now, packet.total_len(), ect)
+            }
+            None => Ok(Left { at: now, marked: false }),
         }
     }
 }

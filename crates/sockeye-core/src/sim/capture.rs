@@ -17,8 +17,14 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn packet(&mut self, now: Instant, end: usize, packet: &Packet, fate: Fate) {
         let direction = if end == 0 { Direction::Out } else { Direction::In };
-        self.writer
-            .packet(now, self.interface, direction, packet, fate.comment(), &mut self.bytes);
+        self.writer.packet(
+            now,
+            self.interface,
+            direction,
+            packet,
+            fate.comment().as_deref(),
+            &mut self.bytes,
+        );
     }
 }
 

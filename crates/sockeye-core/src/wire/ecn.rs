@@ -1,6 +1,6 @@
 //! The ECN field: the two low bits of IPv4's type of service and of IPv6's traffic class. RFC 3168 §5.
 
-use super::ipv4;
+use super::{ipv4, ipv6};
 
 /// The field within its byte.
 pub const MASK: u8 = 3;
@@ -15,9 +15,9 @@ pub const CE: u8 = 3;
 
 /// The field of an IP packet of either version; not-ECT for what is too short to be one.
 pub fn of(ip: &[u8]) -> u8 {
-    match (ip.first().map(|byte| byte >> 4), ip.get(1)) {
-        (Some(4), Some(tos)) => tos & MASK,
-        (Some(6), Some(low)) => low >> 4 & MASK,
+    match ip.first().map(|byte| byte >> 4) {
+        Some(4) if ip.len() >= ipv4::HEADER_LEN => ip[1] & MASK,
+        Some(6) if ip.len() >= ipv6::HEADER_LEN => ip[1] >> 4 & MASK,
         _ => NOT_ECT,
     }
 }
@@ -31,7 +31,7 @@ pub fn mark(ip: &mut [u8]) -> bool {
     }
     if ip[0] >> 4 == 6 {
         ip[1] |= CE << 4;
-    } else if field != CE && ip.len() >= ipv4::HEADER_LEN {
+    } else if field != CE {
         // HC' = ~(~HC + ~m + m'): m' is larger than m by what the field grows.
         let sum = u32::from(!u16::from_be_bytes([ip[10], ip[11]])) + u32::from(CE - field);
         let check = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
@@ -45,7 +45,6 @@ pub fn mark(ip: &mut [u8]) -> bool {
 mod tests {
     use super::*;
     use crate::packet::Head;
-    use crate::wire::ipv6;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
@@ -88,6 +87,6 @@ mod tests {
             want.traffic_class |= if tos & MASK == NOT_ECT { 0 } else { CE };
             assert_eq!(ipv6::parse(head.as_slice()), Ok(want));
         }
-        assert!(!mark(&mut []) && !mark(&mut [0x45]) && mark(&mut [0x60, 0x20]));
+        assert!(!mark(&mut []) && !mark(&mut [0x47; 19]) && !mark(&mut [0x6f; 39]));
     }
 }

@@ -11,6 +11,7 @@ mod fuzz;
 mod goodput;
 mod ip;
 mod matrix;
+mod queues;
 mod reordering;
 mod support;
 mod tcp;

@@ -9,7 +9,7 @@ use sockeye_core::counters::Counters;
 use sockeye_core::error::SocketError;
 use sockeye_core::host::Loopback;
 use sockeye_core::keys::{Keys, below, unit};
-use sockeye_core::netem::{Distribution, Loss, Netem, Window};
+use sockeye_core::netem::{Codel, Discipline, Distribution, Loss, Netem, Step, Window};
 use sockeye_core::settings::{CongestionControl, Settings};
 use sockeye_core::sim::{Ending, Flow, Flows, HostId, LinkConfig, LinkId, LinkMedium, Pace, Part, Plan, Sim};
 use sockeye_core::socket::TcpOptions;
@@ -107,6 +107,21 @@ fn netem(dice: &mut Dice, v6: bool) -> Netem {
     netem
 }
 
+/// Queues that mark, or drop early.
+fn explicit_congestion(dice: &mut Dice, netem: &mut Netem) {
+    if netem.rate.is_some() && dice.chance(0.6) {
+        netem.discipline = match dice.upto(3) {
+            0 => Discipline::Step(Step::Wait(MS * dice.between(1, 50) as u32)),
+            1 => Discipline::Codel(Codel {
+                target: MS * dice.between(1, 20) as u32,
+                interval: MS * dice.between(20, 200) as u32,
+                ecn: dice.chance(0.8),
+            }),
+            _ => Discipline::Step(Step::Packets(dice.between(1, 50) as usize)),
+        };
+    }
+}
+
 fn settings(dice: &mut Dice) -> Settings {
     Settings {
         tcp_sack: dice.chance(0.85),
@@ -115,6 +130,8 @@ fn settings(dice: &mut Dice) -> Settings {
         tcp_window_scaling: dice.chance(0.85),
         tcp_congestion_control: dice.one(&[CongestionControl::Cubic, CongestionControl::Reno]),
         tcp_slow_start_after_idle: dice.chance(0.7),
+        tcp_ecn: dice.one(&[0, 1, 1, 2]),
+        tcp_ecn_fallback: dice.chance(0.8),
         // The network here may lose one packet in five each way for long: patience, so that a failure is a fault.
         tcp_syn_retries: 20,
         tcp_synack_retries: 20,
@@ -195,6 +212,9 @@ fn build(seed: u64) -> Case {
         for netem in [&mut config.there, &mut config.back] {
             netem.blackhole.retain(|window| window.start > 5 * SECOND);
         }
+    }
+    for netem in [&mut config.there, &mut config.back] {
+        explicit_congestion(&mut dice, netem);
     }
     let mut sim = Sim::new(seed);
     let hosts = ["a", "b"].map(|name| {
@@ -307,6 +327,7 @@ pub(crate) fn case(seed: u64) -> Result<Run, String> {
         segments: total(|counters| counters.tcp_in_segs),
         repeated: total(|counters| counters.tcp_retrans_segs),
         timeouts: total(|counters| counters.tcp_timeouts),
+        marked: sim.netem(link).0.marked + sim.netem(link).1.marked,
     })
 }
 
@@ -320,6 +341,7 @@ pub(crate) struct Run {
     segments: u64,
     repeated: u64,
     timeouts: u64,
+    marked: u64,
 }
 
 /// On a network that neither loses nor disturbs, nothing is sent twice.
@@ -363,6 +385,7 @@ fn transfers() {
             segments: total.segments + run.segments,
             repeated: total.repeated + run.repeated,
             timeouts: total.timeouts + run.timeouts,
+            marked: total.marked + run.marked,
         };
         Ok(())
     });

@@ -136,6 +136,10 @@ pub struct LinkCounters {
     pub corrupted: u64,
     /// Packets dropped by a full queue.
     pub overflowed: u64,
+    /// Packets marked by the queue (ECN).
+    pub marked: u64,
+    /// Packets dropped by CoDel.
+    pub codel_dropped: u64,
 }
 
 impl From<&NetemCounters> for LinkCounters {
@@ -149,6 +153,8 @@ impl From<&NetemCounters> for LinkCounters {
             duplicated: pipe.duplicated,
             corrupted: pipe.corrupted,
             overflowed: pipe.queue_dropped,
+            marked: pipe.marked,
+            codel_dropped: pipe.codel_dropped,
         }
     }
 }

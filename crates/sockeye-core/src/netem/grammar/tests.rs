@@ -114,7 +114,7 @@ fn bad_values_say_what_is_accepted() {
 
 #[test]
 fn whole_lines() {
-    let line = "rate 10mbit queue 100 delay 20ms jitter 2ms normal loss gemodel 1% 10% reorder 1% gap 3 duplicate 0.1% corrupt 0.1% \
+    let line = "rate 10mbit queue 100 codel target 2ms ecn delay 20ms jitter 2ms normal loss gemodel 1% 10% reorder 1% gap 3 duplicate 0.1% corrupt 0.1% \
                 mtu 1400 blackhole 1s..2s blackhole 5s..6s keep-order";
     let want = Netem {
         blackhole: vec![
@@ -138,6 +138,11 @@ fn whole_lines() {
         duplicate: 0.001,
         rate: Some(10_000_000),
         queue: 100,
+        discipline: Discipline::Codel(Codel {
+            target: 2 * MS,
+            interval: 100 * MS,
+            ecn: true,
+        }),
         delay: 20 * MS,
         jitter: 2 * MS,
         distribution: Distribution::Normal,
@@ -148,6 +153,10 @@ fn whole_lines() {
     assert_eq!(line.parse(), Ok(want));
     assert_eq!("".parse(), Ok(Netem::NONE));
     assert_eq!("none".parse(), Ok(Netem::NONE));
+    let discipline = |line: &str| line.parse::<Netem>().map(|netem| netem.discipline);
+    assert_eq!(discipline("ecn 20"), Ok(Discipline::Step(Step::Packets(20))));
+    assert_eq!(discipline("ecn 5ms"), Ok(Discipline::Step(Step::Wait(5 * MS))));
+    assert_eq!(discipline("codel delay 1ms"), Ok(Discipline::Codel(Codel::default())));
     for (text, want) in [
         ("2%", Loss::Random(0.02)),
         ("random 2%", Loss::Random(0.02)),
@@ -184,6 +193,16 @@ fn bad_lines_name_the_word() {
         ("loss", "loss: say 2%, gemodel 1% 10%, every 10 or list 3,7"),
         ("loss gemodel", "loss: gemodel: its value is missing"),
         ("loss gemodel 1% 10", "loss: `10`: 10% or 0.1?"),
+        ("ecn 0", "ecn: `0` is not a number of packets: 1 to 131072 is accepted"),
+        (
+            "ecn much",
+            "ecn: `much` is no length of a queue: say 20 (packets) or 5ms",
+        ),
+        ("codel target 5", "codel: target: `5` has no unit: 5ms, 5s or 5us?"),
+        (
+            "codel interval 0",
+            "codel: interval: a time longer than 0 is accepted: say 100ms",
+        ),
         ("delay", "delay: its value is missing"),
         ("delay 10", "delay: `10` has no unit: 10ms, 10s or 10us?"),
         ("mtu 20", "mtu: `20` is not a number of bytes: 68 to 65535 is accepted"),
@@ -197,8 +216,8 @@ fn bad_lines_name_the_word() {
         ),
         (
             "speed 9",
-            "unknown word `speed`: delay, jitter, distribution, loss, rate, queue, reorder, duplicate, corrupt, mtu, blackhole and \
-             keep-order are accepted",
+            "unknown word `speed`: delay, jitter, distribution, loss, rate, queue, ecn, codel, reorder, duplicate, corrupt, mtu, \
+             blackhole and keep-order are accepted",
         ),
     ] {
         assert_eq!(line.parse::<Netem>().unwrap_err().to_string(), want);

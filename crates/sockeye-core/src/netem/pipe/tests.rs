@@ -230,7 +230,7 @@ fn duplicates_are_copies_and_marked() {
     assert_eq!(
         fates
             .iter()
-            .filter(|(_, fate)| fate.comment() == Some("netem: duplicate"))
+            .filter(|(_, fate)| fate.comment().as_deref() == Some("netem: duplicate"))
             .count() as u64,
         copies
     );
