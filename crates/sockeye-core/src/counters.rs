@@ -131,6 +131,16 @@ pub struct Counters {
     pub syncookies_recv: u64,
     /// Connections reset for want of memory. Linux TcpExtTCPAbortOnMemory.
     pub tcp_abort_on_memory: u64,
+    /// SYNs whose data was acknowledged. Linux TcpExtTCPFastOpenActive.
+    pub tcp_fast_open_active: u64,
+    /// Fast Open attempts of ours that failed. Linux TcpExtTCPFastOpenActiveFail.
+    pub tcp_fast_open_active_fail: u64,
+    /// Connections made by a SYN with data. Linux TcpExtTCPFastOpenPassive.
+    pub tcp_fast_open_passive: u64,
+    /// SYNs with data that were taken without it, because too many were pending. Linux TcpExtTCPFastOpenListenOverflow.
+    pub tcp_fast_open_listen_overflow: u64,
+    /// SYNs that asked for a cookie or brought a bad one. Linux TcpExtTCPFastOpenCookieReqd.
+    pub tcp_fast_open_cookie_reqd: u64,
     drops: [u64; DropReason::ALL.len()],
 }
 

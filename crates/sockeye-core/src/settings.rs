@@ -27,6 +27,9 @@ pub struct Settings {
     pub wmem_max: u32,
     /// Largest accept queue a program may ask for, in connections.
     pub somaxconn: u32,
+    /// Fast Open (RFC 7413), a sum: 1 for clients, 2 for listeners that ask for it, 4 for data without a cookie, 0x200 for listeners to take that,
+    /// 0x400 for all listeners.
+    pub tcp_fastopen: u32,
     /// Half-open connections a listener remembers, in connections.
     pub tcp_max_syn_backlog: u32,
     /// Answer with SYN cookies when the SYN queue is full. RFC 4987.
@@ -129,6 +132,7 @@ impl Default for Settings {
             wmem_default: 212_992,
             wmem_max: 4 << 20,
             somaxconn: 4_096,
+            tcp_fastopen: 1,
             tcp_max_syn_backlog: 4_096,
             tcp_syncookies: true,
             tcp_syn_retries: 6,

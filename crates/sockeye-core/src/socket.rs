@@ -109,6 +109,10 @@ pub struct TcpOptions {
     pub send_buffer: Option<u32>,
     /// `TCP_NOTSENT_LOWAT`, in bytes.
     pub notsent_lowat: Option<u32>,
+    /// `TCP_FASTOPEN` of a listener: connections made by a SYN with data that may wait for the end of their handshake; 0 is none. RFC 7413.
+    pub fast_open: u32,
+    /// `TCP_FASTOPEN_CONNECT`: ask for a cookie, and with one let the SYN wait for the first data and carry it. RFC 7413.
+    pub fast_open_connect: bool,
     /// `TCP_SYNCNT`.
     pub syn_retries: Option<u8>,
     /// `TCP_LINGER2`; `Some(ZERO)` skips FIN-WAIT-2.

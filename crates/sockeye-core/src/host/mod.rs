@@ -4,6 +4,7 @@
 //! then `poll_timeout`, then `poll_event` until `None`. Same inputs and seed, same packets, always.
 
 mod events;
+mod fast_open;
 mod memory;
 #[cfg(test)]
 pub(crate) mod pair;

@@ -7,7 +7,7 @@ use crate::demux::{Entry, Member};
 use crate::error::{BindError, ConnectError, ListenError, SocketError, WriteError};
 use crate::port::NO_CLAIM;
 use crate::socket::{BindOptions, Binding, Close, ListenerId, Readiness, Shutdown, State, TcpId, TcpInfo, TcpOptions};
-use crate::tcp::{Bits, Cx, Listener, connect};
+use crate::tcp::{Bits, Cx, Listener, Pending, connect};
 use crate::time::Instant;
 use crate::tuple::{FourTuple, Transport};
 use bytes::Bytes;
@@ -68,6 +68,7 @@ impl Host {
             half_open: 0,
             turned_away: VecDeque::new(),
             event: false,
+            fast_open: Pending::default(),
         };
         let (index, generation) = self.tcp.listeners.insert(listener);
         let member = Member {
@@ -241,7 +242,11 @@ impl Host {
     ) -> TcpId {
         let tuple = FourTuple::new(local, remote);
         let iss = self.tcp.keys.initial_sequence(&tuple, now);
+        let fast = options.fast_open_connect;
         let mut tcb = connect(tuple, iss, options, mtu, &self.tcp.keys, &mut cx!(self, now));
+        if fast {
+            self.open_fast(now, &mut tcb);
+        }
         tcb.claim = claim;
         tcb.mark_fallback(fallback);
         let id = self.tcp.add(tcb, &mut self.demux);

@@ -1,6 +1,7 @@
 //! A TCP segment finds its connection, its listener, or nobody. RFC 9293 §3.10.7.
 
 use super::Host;
+use super::fast_open::Verdict;
 use crate::counters::DropReason;
 use crate::demux::Entry;
 use crate::error::SocketError;
@@ -14,6 +15,7 @@ use crate::tcp::{
 };
 use crate::time::{Duration, Instant};
 use crate::tuple::{FourTuple, Transport};
+use crate::wire::tcp::FastOpen;
 use crate::wire::{checksum, tcp as wire};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -122,7 +124,7 @@ impl Host {
         }
         match what? {
             HalfOpen::Repeat => {
-                self.send_syn_ack(now, &record, &options, false);
+                self.send_syn_ack(now, &record, &options, None);
                 Ok(())
             }
             HalfOpen::Forget => {
@@ -173,9 +175,10 @@ impl Host {
         &mut self,
         now: Instant,
         record: &SynReceived,
-        options: TcpOptions,
+        mut options: TcpOptions,
         segment: Segment,
     ) -> Result<(), DropReason> {
+        options.fast_open = 0;
         let path_mtu = self.path_mtu(&record.tuple, record.leaves_by_fallback());
         let mut tcb = record.connection(options, path_mtu, &self.tcp.keys, &mut cx!(self, now));
         let claim = self
@@ -287,10 +290,20 @@ impl Host {
             }
             self.counters.syncookies_sent += 1;
             let record = record.with_cookie(&self.tcp.keys, now);
-            self.send_syn_ack(now, &record, &options, true);
+            let mut reply = self.syn_ack(now, &record, &options);
+            stamp(&mut reply, &record.facts());
+            self.tcp.replies.push(reply);
             return Ok(());
         }
-        self.send_syn_ack(now, &record, &options, false);
+        let cookie = match self.fast_open_verdict(now, index, &tuple, &segment) {
+            Verdict::Ordinary => None,
+            Verdict::Cookie(cookie) => Some(cookie),
+            Verdict::Accept => {
+                self.accept_with_data(now, index, &record, options, segment);
+                return Ok(());
+            }
+        };
+        self.send_syn_ack(now, &record, &options, cookie);
         let (at, _) = self.tcp.half_open.insert(record);
         self.demux.insert_flow(hash, Entry::SynReceived(at));
         self.tcp.syn_wheel.set(at, now + self.settings.tcp_initial_rto);
@@ -335,17 +348,19 @@ impl Host {
         Err(DropReason::NoSocket)
     }
 
-    fn send_syn_ack(&mut self, now: Instant, record: &SynReceived, options: &TcpOptions, cookie: bool) {
+    fn send_syn_ack(&mut self, now: Instant, record: &SynReceived, options: &TcpOptions, cookie: Option<FastOpen>) {
+        let mut reply = self.syn_ack(now, record, options);
+        reply.options.fast_open = cookie;
+        self.tcp.replies.push(reply);
+    }
+
+    fn syn_ack(&self, now: Instant, record: &SynReceived, options: &TcpOptions) -> Reply {
         let mtu = self.path_mtu(&record.tuple, record.leaves_by_fallback());
         let headers = if record.tuple.is_v4() { 40 } else { 60 };
         let mss = mtu
             .saturating_sub(headers)
             .min(u32::from(options.max_segment.unwrap_or(u16::MAX))) as u16;
-        let mut reply: Reply = record.syn_ack(now, &self.tcp.keys, options, mss, &self.settings);
-        if cookie {
-            stamp(&mut reply, &record.facts());
-        }
-        self.tcp.replies.push(reply);
+        record.syn_ack(now, &self.tcp.keys, options, mss, &self.settings)
     }
 
     /// The SYN-ACK of a half-open connection was not answered.
@@ -373,7 +388,7 @@ impl Host {
             .map(|listener| listener.options.clone())
         {
             self.counters.tcp_retrans_segs += 1;
-            self.send_syn_ack(now, &record, &options, false);
+            self.send_syn_ack(now, &record, &options, None);
         }
     }
 
@@ -419,6 +434,7 @@ impl Host {
 
     /// See [`super::tcp_table::TcpTable::settle`].
     pub(super) fn settle_connection(&mut self, now: Instant, index: u32) {
+        self.note_fast_open(now, index);
         self.tcp.settle(
             now,
             index,

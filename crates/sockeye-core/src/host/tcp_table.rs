@@ -7,7 +7,7 @@ use crate::port::Ports;
 use crate::settings::Settings;
 use crate::slab::Slab;
 use crate::socket::{ListenerId, SocketId, State, TcpId};
-use crate::tcp::{Bits, Budget, Limits, Listener, Reply, SynReceived, Tcb, TcpKeys, TimeWait};
+use crate::tcp::{Bits, Budget, FastOpenCache, Limits, Listener, Reply, SynReceived, Tcb, TcpKeys, TimeWait};
 use crate::time::Instant;
 use crate::tuple::{FourTuple, Transport};
 use crate::wheel::Wheel;
@@ -31,6 +31,7 @@ pub(crate) struct TcpTable {
     pub(crate) keys: TcpKeys,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
+    pub(crate) fast_open: FastOpenCache,
     /// Segments to send that belong to no connection.
     pub(crate) replies: Vec<Reply>,
 }
@@ -49,6 +50,7 @@ impl TcpTable {
             keys: TcpKeys::new(keys),
             limits: Limits::new(keys.secret_stream("tcp limits")),
             budget: Budget::default(),
+            fast_open: FastOpenCache::default(),
             replies: Vec::new(),
         }
     }

@@ -39,6 +39,8 @@ const RULES: &[Rule] = &[
     ("runs partition the flight", |t| {
         let start = if t.bits.has(Bits::SYN_ACKED) {
             t.snd_una
+        } else if t.is_pending_fast_open() {
+            t.iss + 1
         } else {
             t.snd_nxt
         };

@@ -39,7 +39,8 @@ impl Tcb {
                 | u8::from(self.bits.has(Bits::SACK)) << 1
                 | u8::from(self.bits.has(Bits::SCALING)) << 2
                 | u8::from(self.bits.has(Bits::ECN)) << 3
-                | u8::from(self.bits.has(Bits::ECN_SEEN)) << 4,
+                | u8::from(self.bits.has(Bits::ECN_SEEN)) << 4
+                | u8::from(self.bits.has(Bits::SYN_DATA)) << 5,
             snd_wscale: self.snd_wscale,
             rcv_wscale: self.rcv_wscale,
             rto: self.rtt.backed_off(self.backoff, settings).as_micros() as u32,
@@ -116,7 +117,7 @@ impl Tcb {
             readable,
             eof: readable == 0 && (fin_received || closed || self.bits.has(Bits::READ_SHUT)),
             fin_received,
-            writable: if write_closed || !self.bits.has(Bits::SYN_ACKED) {
+            writable: if write_closed || !(self.bits.has(Bits::SYN_ACKED) || self.may_write_early()) {
                 0
             } else {
                 room

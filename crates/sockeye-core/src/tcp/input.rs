@@ -96,6 +96,14 @@ impl Segment {
         self
     }
 
+    pub(crate) fn fast_open(&self) -> Option<crate::wire::tcp::FastOpen> {
+        self.options.fast_open
+    }
+
+    pub(crate) fn has_payload(&self) -> bool {
+        self.len > 0
+    }
+
     pub(crate) fn is_reset(&self) -> bool {
         self.flags.has(Flags::RST)
     }
@@ -232,7 +240,7 @@ fn check_reset(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), Drop
         cx.counters.tcp_attempt_fails += 1;
     }
     match tcb.state {
-        State::SynReceived => tcb.fail(SocketError::ConnectionRefused),
+        State::SynReceived if !tcb.is_pending_fast_open() => tcb.fail(SocketError::ConnectionRefused),
         State::CloseWait => tcb.fail(SocketError::BrokenPipe),
         // Both sides have closed: nobody waits for news. RFC 9293 §3.10.7.4.
         State::Closing | State::LastAck | State::TimeWait => tcb.finish(),
@@ -292,7 +300,10 @@ fn check_ack(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropRe
                 }
                 tcb.tell();
             }
-            State::Closing if fin_acked => tcb.enter(State::TimeWait),
+            State::Closing if fin_acked => {
+                tcb.enter(State::TimeWait);
+                tcb.tell();
+            }
             State::LastAck if fin_acked => tcb.finish(),
             _ => {}
         }

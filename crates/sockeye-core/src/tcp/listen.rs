@@ -4,6 +4,7 @@
 //! Spec: RFC 9293 §3.10.7.2 and §3.10.7.4 for SYN-RECEIVED; RFC 4987 §3 (SYN floods).
 
 use super::cookie;
+use super::fast_open::Pending;
 use super::input::{Cx, Reply, Segment, acceptable};
 use super::open::{SynFacts, TcpKeys, our_scale};
 use super::options::ts_clock;
@@ -32,6 +33,8 @@ pub(crate) struct Listener {
     /// Half-open connections whose remote answered and found the accept queue full: they come in when there is room.
     pub(crate) turned_away: VecDeque<u32>,
     pub(crate) event: bool,
+    /// Connections made by SYNs with data whose handshake has not ended.
+    pub(crate) fast_open: Pending,
 }
 
 impl Listener {
@@ -120,6 +123,10 @@ impl SynReceived {
             retries: 0,
             fallback,
         }
+    }
+
+    pub(crate) fn initial_sequence(&self) -> SeqNumber {
+        self.iss
     }
 
     pub(crate) fn leaves_by_fallback(&self) -> bool {

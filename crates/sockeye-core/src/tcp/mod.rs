@@ -10,6 +10,7 @@
 //! | `open` | opening, actively, passively, simultaneously; initial sequence numbers | §3.5, RFC 6528 |
 //! | `listen` | SYN queue, accept queue | RFC 4987 |
 //! | `cookie` | opening without memory | RFC 4987 §3.6 |
+//! | `fast_open` | data in the SYN: cookies of both sides | RFC 7413 |
 //! | `input` | SEGMENT ARRIVES, in the RFC's order | §3.10.7 |
 //! | `ack` | what an acknowledgement means to the sender | RFC 5681, 7323 |
 //! | `delayed_ack` | when we acknowledge | §3.8.6.3 |
@@ -39,6 +40,7 @@ mod congestion;
 mod cookie;
 mod delayed_ack;
 mod ecn;
+mod fast_open;
 mod frto;
 mod info;
 mod input;
@@ -66,6 +68,9 @@ pub use check::Broken;
 pub(crate) use check::check;
 pub(crate) use cookie::{redeem, stamp};
 pub(crate) use ecn::accepts as accepts_ecn;
+pub(crate) use fast_open::{
+    Cache as FastOpenCache, News as FastOpenNews, Pending, enable as fast_open_enable, pending_limit,
+};
 pub(crate) use input::{Cx, Reply, Segment, segment_arrives};
 pub(crate) use limits::Limits;
 pub(crate) use listen::{HalfOpen, Listener, SynReceived};

@@ -21,6 +21,7 @@ pub(crate) struct TcpKeys {
     isn: Key,
     timestamps: Key,
     pub(super) cookie: Key,
+    pub(super) fast_open: Key,
 }
 
 impl TcpKeys {
@@ -29,6 +30,7 @@ impl TcpKeys {
             isn: keys.key("tcp isn"),
             timestamps: keys.key("tcp timestamps"),
             cookie: keys.key("tcp cookie"),
+            fast_open: keys.key("tcp fast open"),
         }
     }
 
@@ -213,6 +215,7 @@ pub(super) fn answer_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: Segment) -> Re
         tcb.rexmit_at = cx.now + cx.settings.tcp_initial_rto;
         return Ok(());
     }
+    tcb.on_fast_open_answer(&seg);
     tcb.snd_una = seg.ack;
     tcb.snd_wl2 = seg.ack;
     tcb.bits.set(Bits::SYN_ACKED);
@@ -234,6 +237,11 @@ pub(super) fn acknowledged(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Res
         return Err(DropReason::BadAck);
     }
     tcb.snd_una = tcb.iss + 1;
+    if tcb.bits.has(Bits::FAST_OPEN_ASKED) {
+        // Simultaneous open, and our SYN carried data.
+        tcb.on_fast_open_answer(seg);
+        tcb.snd_una = seg.ack;
+    }
     tcb.bits.set(Bits::SYN_ACKED);
     tcb.snd_wnd = u32::from(seg.window) << tcb.snd_wscale;
     tcb.max_wnd = tcb.max_wnd.max(tcb.snd_wnd);

@@ -21,7 +21,7 @@ pub(crate) fn next(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
     match tcb.state {
         State::Closed | State::Listen | State::TimeWait => acknowledgement(tcb, cx),
         State::SynSent => syn(tcb, cx, Flags::SYN, false),
-        State::SynReceived => syn(tcb, cx, Flags::SYN.and(Flags::ACK), true),
+        State::SynReceived => syn(tcb, cx, Flags::SYN.and(Flags::ACK), true).or_else(|| before_established(tcb, cx)),
         _ => {
             let Some(mut flow) = tcb.flow.take() else {
                 return without_flow(tcb, cx);
@@ -58,13 +58,52 @@ fn syn(tcb: &mut Tcb, cx: &mut Cx<'_>, flags: Flags, answer: bool) -> Option<Pac
         window: tcb.rcv_edge.after(tcb.rcv_nxt).min(u32::from(u16::MAX)) as u16,
         ..Header::default()
     };
-    let options = tcb.syn_options(answer, cx.now, cx.settings);
-    let mut packet = segment(tcb, cx, header, &options, Packet::default());
+    let mut options = tcb.syn_options(answer, cx.now, cx.settings);
+    let body = early_data(tcb, cx, &mut options);
+    let mut packet = segment(tcb, cx, header, &options, body);
     if tcb.retries > 0 {
         packet.meta.mark.add(Mark::RETRANSMISSION);
         cx.counters.tcp_retrans_segs += 1;
     }
     Some(packet)
+}
+
+/// What the first SYN of a Fast Open attempt carries: the option, and with a cookie as much data as the remote is known to take. RFC 7413 §4.2.2.
+fn early_data(tcb: &mut Tcb, cx: &Cx<'_>, options: &mut Options) -> Packet {
+    let mut packet = Packet::default();
+    let Some(early) = tcb.early() else { return packet };
+    options.fast_open = early.option;
+    if options.len() > MAX_OPTIONS {
+        // No room: an ordinary handshake.
+        options.fast_open = None;
+        return packet;
+    }
+    if tcb.rexmit == Rexmit::Off {
+        // It waited for data; its time begins now.
+        tcb.rexmit = Rexmit::Timeout;
+        tcb.rexmit_at = cx.now + cx.settings.tcp_initial_rto;
+        tcb.last_rx = millis(cx.now);
+    }
+    let room = usize::from(early.most).saturating_sub(options.len());
+    let len = tcb.queued().min(room);
+    if let Some(tx) = tcb.tx.as_deref_mut() {
+        tx.slice(0, len, &mut packet.body);
+    }
+    packet.meta.len = len as u32;
+    tcb.snd_nxt = tcb.iss + 1 + len as u32;
+    packet
+}
+
+/// Answers to data that came with the SYN leave before the handshake ends; FIN waits. RFC 7413 §4.2.2 step 6.
+fn before_established(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
+    if !tcb.is_pending_fast_open() || tcb.unsent() == 0 {
+        return None;
+    }
+    let _ = tcb.flow(cx.now, cx.settings);
+    let mut flow = tcb.flow.take()?;
+    let packet = new_data(tcb, &mut flow, cx);
+    tcb.flow = Some(flow);
+    packet
 }
 
 /// The first of what is lost, as much as the congestion window lets go.
@@ -123,7 +162,7 @@ fn send_again(
 /// New data and FIN.
 fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     let unsent = tcb.unsent();
-    let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT);
+    let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT) && tcb.is_synchronized();
     if unsent == 0 && !fin {
         limited(flow, cx, Limited::Application);
         return None;

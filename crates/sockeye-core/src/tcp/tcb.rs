@@ -59,6 +59,8 @@ impl Bits {
     pub(crate) const DETACHED: Self = Self(1 << 16);
     /// Leaves by the loopback fallback interface.
     pub(crate) const FALLBACK: Self = Self(1 << 17);
+    /// The SYN waits for the data it is to carry. RFC 7413.
+    pub(super) const DEFERRED: Self = Self(1 << 18);
     /// The congestion window held us back since the last acknowledgement.
     pub(super) const CWND_LIMITED: Self = Self(1 << 19);
     /// The cork is out: send what there is, whatever its size.
@@ -67,6 +69,14 @@ impl Bits {
     pub(crate) const TELL: Self = Self(1 << 21);
     /// Our SYN is acknowledged: `snd_una` is past it.
     pub(super) const SYN_ACKED: Self = Self(1 << 22);
+    /// Made by a SYN with data; cleared when the handshake ends. RFC 7413 §4.2.
+    pub(super) const FAST_OPEN: Self = Self(1 << 23);
+    /// A Fast Open attempt failed, and nobody took note yet.
+    pub(super) const FAST_OPEN_FAILED: Self = Self(1 << 24);
+    /// A Fast Open attempt of ours is under way. RFC 7413.
+    pub(super) const FAST_OPEN_ASKED: Self = Self(1 << 31);
+    /// Data in a SYN was taken, by us or by the remote.
+    pub(super) const SYN_DATA: Self = Self(1 << 25);
     /// Marks that arrive are heeded: both SYNs spoke of ECN. RFC 3168 §6.1.1.
     pub(super) const ECN: Self = Self(1 << 26);
     /// New data leaves as ECN-capable transport.
@@ -121,6 +131,8 @@ pub(super) struct Flow {
     pub(super) congestion: Congestion,
     pub(super) assembler: Assembler,
     pub(super) tune: Tune,
+    /// What the SYN carries, until it is answered.
+    pub(super) early: Option<Box<super::fast_open::Early>>,
     /// Bytes delivered so far, and when that was last counted: the clock of delivery-rate samples.
     pub(super) delivered: u64,
     pub(super) delivered_at: Instant,
@@ -355,6 +367,7 @@ impl Tcb {
                 congestion: Congestion::new(kind),
                 assembler: Assembler::default(),
                 tune: Tune::default(),
+                early: None,
                 delivered: 0,
                 delivered_at: now,
                 delivered_ce: 0,

@@ -83,6 +83,7 @@ fn on_syn_timeout(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         tcb.fail(error);
         return;
     }
+    tcb.on_fast_open_silence();
     tcb.retries += 1;
     tcb.bits.set(Bits::ACK_NOW);
     tcb.rexmit = Rexmit::Timeout;
@@ -226,6 +227,10 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Cx<'_>) {
 
 /// Sets the retransmission timer to what the flight asks for: a tail loss probe, a timeout, or nothing. RFC 6298 §5.1 to §5.3, RFC 8985 §7.2.
 pub(super) fn rearm(tcb: &mut Tcb, flow: &Flow, now: Instant, settings: &Settings) {
+    if !tcb.is_synchronized() {
+        // The SYN's timer stands: what was sent beside it waits for the same answer.
+        return;
+    }
     if !tcb.has_outstanding() {
         if tcb.rexmit != Rexmit::Persist {
             tcb.rexmit = Rexmit::Idle;

@@ -24,7 +24,12 @@ impl Tcb {
         if self.bits.has(Bits::FIN_QUEUED) || matches!(self.state, State::Closed | State::TimeWait) {
             return Err(WriteError::BrokenPipe);
         }
-        if !self.bits.has(Bits::SYN_ACKED) {
+        if !self.bits.has(Bits::SYN_ACKED) && !self.may_write_early() {
+            if self.bits.has(Bits::FAST_OPEN_ASKED) && self.queued() > 0 {
+                // The SYN took what it could; the rest waits for its answer.
+                self.bits.set(Bits::WANTS_ROOM);
+                return Err(WriteError::WouldBlock);
+            }
             return Err(WriteError::NotConnected);
         }
         if data.is_empty() {
@@ -43,6 +48,7 @@ impl Tcb {
         } else {
             tx.push(now);
         }
+        self.end_deferral();
         // Whoever filled the buffer waits for room, whether or not it was refused anything.
         if !data.is_empty() || self.readiness().writable == 0 {
             self.bits.set(Bits::WANTS_ROOM);
@@ -176,6 +182,7 @@ impl Tcb {
         match self.state {
             State::SynSent | State::SynReceived => {
                 cx.counters.tcp_attempt_fails += 1;
+                self.on_fast_open_silence();
                 self.fail(error);
             }
             State::Closed | State::TimeWait => {}

@@ -125,6 +125,45 @@ impl SackBlocks {
     }
 }
 
+/// A Fast Open option: a cookie of 4 to 16 bytes, or none to ask for one. RFC 7413 §4.1.1.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct FastOpen {
+    bytes: [u8; 16],
+    len: u8,
+}
+
+impl FastOpen {
+    /// A cookie; of one that is longer than 16 bytes the first 16.
+    pub fn cookie(cookie: &[u8]) -> Self {
+        let mut bytes = [0; 16];
+        let len = cookie.len().min(16);
+        bytes[..len].copy_from_slice(&cookie[..len]);
+        Self { bytes, len: len as u8 }
+    }
+
+    /// The cookie; empty in a request.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// True when it asks for a cookie.
+    pub fn is_request(&self) -> bool {
+        self.len == 0
+    }
+
+    /// `None` for a length that no cookie has.
+    fn read(value: &[u8]) -> Option<Self> {
+        matches!(value.len(), 0 | 4 | 6 | 8 | 10 | 12 | 14 | 16).then(|| Self::cookie(value))
+    }
+}
+
+impl std::fmt::Debug for FastOpen {
+    /// As tcpdump and packetdrill write it: hexadecimal digits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.as_slice().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// The options of a header, as far as we know them; others are skipped (RFC 9293 §3.1 MUST-6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -138,6 +177,10 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks.
     pub sack: SackBlocks,
+    /// Fast Open. RFC 7413.
+    pub fast_open: Option<FastOpen>,
+    /// User timeout: a granularity bit and 15 bits of time. RFC 5482 §3.2.
+    pub user_timeout: Option<u16>,
 }
 
 const END: u8 = 0;
@@ -147,6 +190,12 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const USER_TIMEOUT: u8 = 28;
+const FAST_OPEN: u8 = 34;
+/// RFC 6994 §3: experiments share this kind and tell each other apart by what follows.
+const EXPERIMENT: u8 = 254;
+/// Fast Open before it had a kind of its own. RFC 7413 appendix A.
+const FAST_OPEN_EXPERIMENT: [u8; 2] = [0xf9, 0x89];
 
 /// Reads a header and its options from the start of `bytes`. Returns them with the header's length.
 ///
@@ -214,6 +263,13 @@ impl Options {
                     echo: be32(&value[4..]),
                 });
             }
+            (USER_TIMEOUT, 2) => self.user_timeout = Some(be16(value)),
+            (FAST_OPEN, _) => self.fast_open = FastOpen::read(value),
+            (EXPERIMENT, _) => {
+                if let Some(cookie) = value.strip_prefix(&FAST_OPEN_EXPERIMENT) {
+                    self.fast_open = FastOpen::read(cookie);
+                }
+            }
             (SACK, n) if n % 8 == 0 => {
                 for block in value.chunks_exact(8) {
                     self.sack.push(be32(&block[..4]), be32(&block[4..]));
@@ -238,7 +294,11 @@ impl Options {
         } else {
             0
         };
-        timestamps + sack + syn + permitted
+        let fast_open = self
+            .fast_open
+            .map_or(0, |option| (2 + option.as_slice().len()).next_multiple_of(4));
+        let user_timeout = if self.user_timeout.is_some() { 4 } else { 0 };
+        timestamps + sack + syn + permitted + fast_open + user_timeout
     }
 
     /// True without options.
@@ -269,6 +329,17 @@ impl Options {
         }
         if let Some(shift) = self.window_scale {
             put(&[NOP, WINDOW_SCALE, 3, shift]);
+        }
+        if let Some(timeout) = self.user_timeout {
+            let [a, b] = timeout.to_be_bytes();
+            put(&[USER_TIMEOUT, 4, a, b]);
+        }
+        if let Some(option) = self.fast_open {
+            let cookie = option.as_slice();
+            let len = 2 + cookie.len();
+            put(&[NOP; 3][..len.next_multiple_of(4) - len]);
+            put(&[FAST_OPEN, len as u8]);
+            put(cookie);
         }
         if !self.sack.is_empty() {
             put(&[NOP, NOP, SACK, 2 + 8 * self.sack.len]);
@@ -341,6 +412,24 @@ mod tests {
                 sack,
                 ..Options::default()
             },
+            Options {
+                mss: Some(1460),
+                window_scale: Some(7),
+                sack_permitted: true,
+                timestamps: ts,
+                fast_open: Some(FastOpen::cookie(&[7; 16])),
+                ..Options::default()
+            },
+            Options {
+                fast_open: Some(FastOpen::default()),
+                user_timeout: Some(0x8005),
+                ..Options::default()
+            },
+            Options {
+                mss: Some(1460),
+                fast_open: Some(FastOpen::cookie(&[1, 2, 3, 4, 5, 6, 7, 8])),
+                ..Options::default()
+            },
         ] {
             let header = Header {
                 source: 1,
@@ -374,6 +463,30 @@ mod tests {
             ("kind without length", &[NOP, NOP, NOP, MSS], None),
         ] {
             assert_eq!(parse_options(bytes).mss, want, "{case}");
+        }
+    }
+
+    #[test]
+    fn fast_open_cookies_come_in_two_dresses() {
+        for (bytes, want) in [
+            (&[FAST_OPEN, 2][..], Some(FastOpen::default())),
+            (&[FAST_OPEN, 6, 1, 2, 3, 4], Some(FastOpen::cookie(&[1, 2, 3, 4]))),
+            (&[EXPERIMENT, 4, 0xf9, 0x89], Some(FastOpen::default())),
+            (
+                &[EXPERIMENT, 8, 0xf9, 0x89, 1, 2, 3, 4],
+                Some(FastOpen::cookie(&[1, 2, 3, 4])),
+            ),
+            (&[EXPERIMENT, 8, 0xf9, 0x88, 1, 2, 3, 4], None),
+            (&[EXPERIMENT, 3, 0xf9], None),
+            (&[FAST_OPEN, 7, 1, 2, 3, 4, 5], None),
+            (
+                &[
+                    FAST_OPEN, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18,
+                ],
+                None,
+            ),
+        ] {
+            assert_eq!(parse_options(bytes).fast_open, want, "{bytes:?}");
         }
     }
 

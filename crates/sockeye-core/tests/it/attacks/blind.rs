@@ -1,6 +1,6 @@
 //! Attacks by who cannot see the connection, only guess: RST, SYN and data out of the blue, ICMP errors, side channels, endless exchanges.
 
-use super::*;
+use crate::target::*;
 use sockeye_core::error::SocketError;
 use sockeye_core::socket::{Close, State};
 use sockeye_core::time::{MS, SECOND};

@@ -1,6 +1,6 @@
 //! Attacks on memory: buffers pinned, queues filled, caches blown up.
 
-use super::*;
+use crate::target::*;
 use sockeye_core::socket::{Close, State};
 use sockeye_core::time::{MS, SECOND};
 

@@ -1,6 +1,6 @@
 //! Attacks on opening: floods of SYNs, guesses at numbers and ports, tables filled on purpose.
 
-use super::*;
+use crate::target::*;
 use sockeye_core::time::{MS, SECOND};
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! Attacks of receivers on senders: acknowledgements that lie, SACKs that shatter, segments that are hardly any.
 
-use super::*;
+use crate::target::*;
 use sockeye_core::time::{MS, SECOND};
 use sockeye_core::wire::tcp::SackBlocks;
 

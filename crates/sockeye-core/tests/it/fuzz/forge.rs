@@ -41,6 +41,7 @@ pub(super) struct Forger<D> {
     /// What the victim sent, and what was sent to it.
     from_victim: VecDeque<Vec<u8>>,
     to_victim: VecDeque<Vec<u8>>,
+    cookie: Option<Vec<u8>>,
 }
 
 /// The places of headers in a packet.
@@ -75,6 +76,7 @@ impl<D: Rng> Forger<D> {
             hardware,
             from_victim: VecDeque::new(),
             to_victim: VecDeque::new(),
+            cookie: None,
         }
     }
 
@@ -100,6 +102,10 @@ impl<D: Rng> Forger<D> {
         gso::segment(packet.clone(), u32::MAX, &mut segments);
         for mut segment in segments {
             gso::finish(&mut segment);
+            let bytes = segment.to_vec().split_off(usize::from(segment.meta.l3));
+            if from_victim {
+                self.overhear_cookie(&bytes);
+            }
             let memory = if from_victim {
                 &mut self.from_victim
             } else {
@@ -108,7 +114,7 @@ impl<D: Rng> Forger<D> {
             if memory.len() == MEMORY {
                 let _ = memory.pop_front();
             }
-            memory.push_back(segment.to_vec().split_off(usize::from(segment.meta.l3)));
+            memory.push_back(bytes);
         }
     }
 
@@ -241,8 +247,14 @@ impl<D: Rng> Forger<D> {
         segment.extend_from_slice(&80_u16.to_be_bytes());
         segment.extend_from_slice(&self.dice.next_u32().to_be_bytes());
         segment.extend_from_slice(&[0; 4]);
-        let options = match self.upto(2) {
+        let options = match self.upto(4) {
             0 => Vec::new(),
+            // Fast Open: a request or a cookie, overheard or not, in either dress; a user timeout.
+            3 => self.fast_open(),
+            4 => {
+                let time = self.word().to_be_bytes();
+                vec![28, 4, time[0], time[1], 2, 4, 5, 180]
+            }
             1 => vec![2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0, 1, 3, 3, 7],
             _ => self.options(&[]),
         };
@@ -253,6 +265,29 @@ impl<D: Rng> Forger<D> {
         segment.resize(segment.len() + len, 1);
         let from = self.stranger(v6);
         ip(from, self.victim[usize::from(v6)], 6, &segment)
+    }
+
+    fn fast_open(&mut self) -> Vec<u8> {
+        let overheard = self.chance(0.5);
+        let cookie = self.cookie.clone().filter(|_| overheard);
+        let cookie = cookie.unwrap_or_else(|| vec![0x5a; [0, 4, 8, 16, 7, 18][self.upto(5)]]);
+        let mut option = if self.chance(0.2) {
+            vec![254, 4 + cookie.len() as u8, 0xf9, 0x89]
+        } else {
+            vec![34, 2 + cookie.len() as u8]
+        };
+        option.extend_from_slice(&cookie);
+        option.resize(option.len().next_multiple_of(4), 1);
+        option
+    }
+
+    /// A Fast Open cookie that the victim gave.
+    fn overhear_cookie(&mut self, bytes: &[u8]) {
+        if let Some(at) = bytes.windows(2).position(|pair| pair == [34, 10])
+            && let Some(cookie) = bytes.get(at + 2..at + 10)
+        {
+            self.cookie = Some(cookie.to_vec());
+        }
     }
 
     fn stranger(&mut self, v6: bool) -> IpAddr {

@@ -7,6 +7,7 @@ use rand::Rng;
 use sockeye_core::buf::Rope;
 use sockeye_core::host::{HostConfig, InterfaceConfig, InterfaceId, Medium};
 use sockeye_core::keys::{below, unit};
+use sockeye_core::settings::Settings;
 use sockeye_core::socket::{
     BindOptions, Close, ListenerId, Outgoing, RawId, Refused, Shutdown, SocketId, State, Stray, SynAnswer, TcpId,
     TcpOptions, UdpId, Unreachable,
@@ -53,12 +54,23 @@ fn hardware(seed: u64, end: u8) -> Option<[u8; 6]> {
     (seed % 4 >= 2).then_some([2, 0, 0, 0, 0, end])
 }
 
+/// Some worlds leave little memory, some take data in SYNs, with cookies or without.
+fn settings(seed: u64) -> Settings {
+    let plenty = Settings::default();
+    Settings {
+        tcp_fastopen: [1, 3, 0x603][(seed % 3) as usize],
+        tcp_mem: if seed % 5 == 1 { [2, 8, 32] } else { plenty.tcp_mem },
+        ..plenty
+    }
+}
+
 impl Side {
     fn new(seed: u64, end: u8) -> Self {
         let mut host = Host::new(HostConfig {
             seed,
             // One world in three attacks a gateway.
             any_address: end == 1 && seed.is_multiple_of(3),
+            settings: settings(seed),
             ..HostConfig::default()
         });
         let interface = host.add_interface(InterfaceConfig {
@@ -86,7 +98,11 @@ impl Side {
                 ..BindOptions::default()
             };
             let binding = side.host.tcp_bind(SocketAddr::new(any, 80), options).expect("free");
-            let listener = side.host.tcp_listen(Instant::ZERO, binding, 8, TcpOptions::default());
+            let fast = TcpOptions {
+                fast_open: 4,
+                ..TcpOptions::default()
+            };
+            let listener = side.host.tcp_listen(Instant::ZERO, binding, 8, fast);
             side.listeners.extend(listener.ok());
             side.udp.extend(side.host.udp_bind(SocketAddr::new(any, 53), options));
             side.ping.extend(side.host.ping_open(SocketAddr::new(any, 0)));
@@ -158,8 +174,11 @@ impl<D: Rng> World<D> {
         match (choice, connection) {
             (0 | 1, _) if side.connections.len() < CONNECTIONS => {
                 let to = SocketAddr::new(peer, 80);
-                side.connections
-                    .extend(side.host.tcp_connect(now, None, to, TcpOptions::default()));
+                let options = TcpOptions {
+                    fast_open_connect: pick & 1 == 0,
+                    ..TcpOptions::default()
+                };
+                side.connections.extend(side.host.tcp_connect(now, None, to, options));
             }
             (2 | 3, Some(n)) => {
                 let _ = side
