@@ -169,7 +169,7 @@ pub enum Shutdown {
 /// What a connection is ready for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// The handshake is complete (and stays so until the connection ends).
+    /// The handshake is complete, or the connection can be used before it is (Fast Open); it stays so until the connection ends.
     pub established: bool,
     /// Bytes that a read would give now.
     pub readable: usize,

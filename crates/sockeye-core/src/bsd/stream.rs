@@ -171,16 +171,18 @@ impl Calls<'_> {
             Place::Connected { connecting: false, .. } => Err(Errno::EISCONN.into()),
             Place::Connected { id: tcp, .. } => self.await_connection(id, tcp, wait),
             Place::Fresh | Place::Bound(_) => {
-                let tcp = self.start_connection(id, remote)?;
+                let tcp = self.start_connection(id, remote, false)?;
                 wait.begun = true;
                 self.await_connection(id, tcp, wait)
             }
         }
     }
 
-    fn start_connection(&mut self, id: FileId, named: SocketAddr) -> Result<TcpId, Errno> {
+    /// Starts to connect; `fast` is MSG_FASTOPEN's way.
+    pub(super) fn start_connection(&mut self, id: FileId, named: SocketAddr, fast: bool) -> Result<TcpId, Errno> {
         let sock = self.sock(id)?;
-        let options = sock.options.tcp(sock.family);
+        let mut options = sock.options.tcp(sock.family);
+        options.fast_open_connect |= fast;
         let stream = self.stream_mut(id)?;
         stream.shut_read = false;
         let (binding, bound) = match std::mem::take(&mut stream.place) {
@@ -210,7 +212,7 @@ impl Calls<'_> {
     }
 
     /// The attempt has ended, or is to be waited for.
-    fn await_connection(&mut self, id: FileId, tcp: TcpId, wait: &mut Wait) -> Answer<()> {
+    pub(super) fn await_connection(&mut self, id: FileId, tcp: TcpId, wait: &mut Wait) -> Answer<()> {
         let readiness = self.host.tcp_readiness(tcp);
         if readiness.established && !readiness.closed {
             if let Place::Connected { connecting, .. } = &mut self.stream_mut(id)?.place {

@@ -1,5 +1,6 @@
 //! Bytes in and out of descriptors: `read`, `recv`, `write`, `send` and their relatives, for sockets and pipes.
 
+use super::address::Named;
 use super::descriptors::{FileId, Kind, Transport};
 use super::stream::Place;
 use super::{Answer, Calls, Wait, abi, control};
@@ -74,7 +75,8 @@ impl Calls<'_> {
     /// `send`, `sendto` and `sendmsg`: `name` is where to, `control` are control messages for a datagram.
     ///
     /// # Errors
-    /// `EBADF`, `ENOTSOCK`, `EPIPE`, `EAGAIN`, a pending error of the socket, `EOPNOTSUPP` for MSG_OOB and MSG_FASTOPEN; for datagrams what
+    /// `EBADF`, `ENOTSOCK`, `EPIPE`, `EAGAIN`, a pending error of the socket, `EOPNOTSUPP` for MSG_OOB; with MSG_FASTOPEN
+    /// those of [`Calls::connect`]; for datagrams what
     /// [`crate::error::SendError`] says.
     pub fn sendmsg(
         &mut self,
@@ -120,6 +122,7 @@ impl Calls<'_> {
         match self.sock(id)?.transport {
             Transport::Datagram(_) => self.send_datagram(id, data, name, control, flags, wait),
             // A TCP socket pays no attention to an address.
+            Transport::Stream(_) if flags & abi::MSG_FASTOPEN != 0 => self.send_fast(id, data, name, flags, wait),
             Transport::Stream(_) => self.send_stream(id, data, flags, wait),
         }
     }
@@ -184,7 +187,7 @@ impl Calls<'_> {
     }
 
     pub(super) fn send_stream(&mut self, id: FileId, data: &[u8], flags: i32, wait: &mut Wait) -> Answer<usize> {
-        if flags & (abi::MSG_OOB | abi::MSG_FASTOPEN) != 0 {
+        if flags & abi::MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let Place::Connected { id: tcp, .. } = self.stream(id)?.place else {
@@ -198,6 +201,42 @@ impl Calls<'_> {
                 or_done(late, wait)
             }
             other => or_done(other.map_err(Into::into), wait),
+        }
+    }
+
+    /// MSG_FASTOPEN: connects and sends in one call, in one SYN when a cookie of the remote's is known (RFC 7413).
+    fn send_fast(
+        &mut self,
+        id: FileId,
+        data: &[u8],
+        name: Option<&[u8]>,
+        flags: i32,
+        wait: &mut Wait,
+    ) -> Answer<usize> {
+        if self.host.settings().tcp_fastopen & 1 == 0 {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let tcp = match self.stream(id)?.place {
+            Place::Connected { id: tcp, .. } if wait.begun => tcp,
+            Place::Connected { connecting: true, .. } => return Err(Errno::EALREADY.into()),
+            Place::Connected { .. } | Place::Listening(_) => return Err(Errno::EISCONN.into()),
+            Place::Fresh | Place::Bound(_) => {
+                let name = name.ok_or(Errno::EINVAL)?;
+                let Named::At(remote) = self.sock(id)?.family.parse(name)? else {
+                    return Err(Errno::EAFNOSUPPORT.into());
+                };
+                wait.begun = true;
+                self.start_connection(id, remote, true)?
+            }
+        };
+        if self.host.tcp_is_deferred(tcp) {
+            let _ = self.put_stream(tcp, data, wait);
+            // With nothing to carry the SYN leaves alone.
+            self.host.tcp_end_deferral(self.now, tcp);
+        }
+        match self.await_connection(id, tcp, wait) {
+            Ok(()) => self.send_stream(id, data, flags, wait),
+            Err(stopped) => or_done(Err(stopped), wait),
         }
     }
 

@@ -234,6 +234,11 @@ impl Tcb {
         self.bits.has(Bits::DEFERRED)
     }
 
+    /// True when the application may take the connection for established although its handshake has not ended.
+    pub(super) fn is_usable_early(&self) -> bool {
+        self.may_write_early() || (self.state == State::SynSent && self.queued() > 0)
+    }
+
     /// True when the application may write although the handshake has not ended: the SYN waits for it, or brought a question.
     pub(super) fn may_write_early(&self) -> bool {
         self.is_deferred() || self.is_pending_fast_open()

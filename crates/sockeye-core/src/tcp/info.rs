@@ -113,7 +113,7 @@ impl Tcb {
             _ => room,
         };
         Readiness {
-            established: self.bits.has(Bits::SYN_ACKED),
+            established: self.bits.has(Bits::SYN_ACKED) || self.is_usable_early(),
             readable,
             eof: readable == 0 && (fin_received || closed || self.bits.has(Bits::READ_SHUT)),
             fin_received,

@@ -217,6 +217,8 @@ impl Options {
             notsent_lowat: tcp(abi::TCP_NOTSENT_LOWAT)
                 .filter(|&value| value > 0)
                 .map(|value| value as u32),
+            fast_open: tcp(abi::TCP_FASTOPEN).map_or(0, |pending| pending.max(0) as u32),
+            fast_open_connect: tcp(abi::TCP_FASTOPEN_CONNECT) == Some(1),
             syn_retries: small(abi::TCP_SYNCNT),
             fin_timeout: tcp(abi::TCP_LINGER2).map(|value| Duration::from_secs(value.max(0) as u64)),
             window_clamp: tcp(abi::TCP_WINDOW_CLAMP)

@@ -158,6 +158,8 @@ pub const SPECS: &[Spec] = &[
     spec(IPPROTO_TCP, abi::TCP_KEEPCNT, Number(1, 127), 9, STREAM),
     spec(IPPROTO_TCP, abi::TCP_SYNCNT, Number(1, 127), 6, STREAM),
     spec(IPPROTO_TCP, abi::TCP_LINGER2, Number(-1, MAX), 60, STREAM),
+    spec(IPPROTO_TCP, abi::TCP_FASTOPEN, Number(0, MAX), 0, STREAM),
+    spec(IPPROTO_TCP, abi::TCP_FASTOPEN_CONNECT, Number(0, 1), 0, STREAM),
     spec(IPPROTO_TCP, abi::TCP_DEFER_ACCEPT, Number(0, MAX), 0, STREAM),
     spec(IPPROTO_TCP, abi::TCP_WINDOW_CLAMP, Number(0, MAX), 0, STREAM),
     spec(IPPROTO_TCP, abi::TCP_INFO, ReadOnly, 0, STREAM),
