@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod gateway;
+pub mod link;
 pub mod names;
 mod services;
 pub mod services_registry;
