@@ -5,6 +5,7 @@
 pub mod bpf;
 pub mod memory;
 pub mod net;
+pub mod packetdrill;
 pub mod queue;
 pub mod seccomp;
 pub mod signal;
