@@ -1,7 +1,7 @@
 //! The command line: names, units and help of every flag. What the values mean for a run is decided in `run` and `link`.
 
 use crate::sided::{Sided, sided};
-use crate::values::{self, Host, Publish, Server};
+use crate::values::{self, Host, Publish, Server, Sysctl};
 use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use sockeye_core::netem::grammar::{parse_duration, parse_mtu, parse_percent, parse_queue, parse_rate};
@@ -18,6 +18,7 @@ Examples:
   sockeye run --blackhole 10s..25s --to api:443 -- ./smoke
   sockeye run --pcap trace.pcapng -- python3 script.py
   sockeye run -p 8080:80 -- nginx -g 'daemon off;'
+  sockeye run --loss 3% --sysctl net.ipv4.tcp_sack=0 -- curl -O http://example.com/file
 
 Impairments apply to all of the program's traffic, its loopback included; --to narrows them.
 up: before a value means packets from the program, down: packets to it, neither means both.
@@ -31,6 +32,15 @@ Examples:
   sockeye services 443         which service has a port
   sockeye services 53/udp      with one protocol only
   sockeye services --json ssh";
+
+const SYSCTL_EXAMPLES: &str = "\
+Examples:
+  sockeye sysctl                         every setting
+  sockeye sysctl rto                     those with `rto` in their names
+  sockeye sysctl net.ipv4.tcp_sack
+  sockeye run --sysctl net.ipv4.tcp_sack=0 --sysctl net.ipv4.tcp_rmem='4096 65536 65536' -- PROGRAM
+
+Without net.ipv4. in front, and with / for . as in /proc/sys, names mean the same.";
 
 /// Run any program on a TCP/IP of its own, over a network as bad as you ask for, without root.
 #[derive(Parser, Debug)]
@@ -51,6 +61,9 @@ pub(crate) enum Command {
     /// Look up a service or a port, and the port's class
     #[command(after_help = SERVICES_EXAMPLES)]
     Services(ServicesArgs),
+    /// List the settings of a host, called as Linux's sysctls: default, range, unit and meaning
+    #[command(after_help = SYSCTL_EXAMPLES)]
+    Sysctl(SysctlArgs),
     /// The process that `doctor` looks into
     #[command(hide = true)]
     WaitForEndOfInput,
@@ -60,6 +73,8 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) link: LinkArgs,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,
     #[command(flatten)]
@@ -128,6 +143,14 @@ pub(crate) struct LinkArgs {
 }
 
 #[derive(Args, Debug, Default)]
+#[command(next_help_heading = "TCP/IP")]
+pub(crate) struct HostArgs {
+    /// Set what `sockeye sysctl` lists, by Linux's names: net.ipv4.tcp_congestion_control=reno; may be given again
+    #[arg(long, allow_hyphen_values = true, value_name = "NAME=VALUE", value_parser = values::sysctl)]
+    pub(crate) sysctl: Vec<Sysctl>,
+}
+
+#[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct CaptureArgs {
     /// Write the program's packets as pcapng, for Wireshark and tshark; - is standard output
@@ -180,6 +203,16 @@ pub(crate) struct OutputArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
+    /// The same as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SysctlArgs {
+    /// Only settings with this in their names
+    #[arg(value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) name: String,
     /// The same as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,6 +8,7 @@ mod link;
 mod run;
 mod services;
 mod sided;
+mod sysctl;
 mod values;
 
 use args::{Cli, Command};
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Services(args) => services::services(&args),
+        Command::Sysctl(args) => sysctl::sysctl(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::WaitForEndOfInput => Ok(doctor::wait_for_end_of_input()),
     };

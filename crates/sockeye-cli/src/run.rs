@@ -21,15 +21,22 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .link
         .seed
         .unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000);
+    let base = RunConfig::new(args.program.clone());
+    let mut settings = base.settings.clone();
+    for sysctl in &args.host.sysctl {
+        let set = settings.set(&sysctl.name, &sysctl.value);
+        set.map_err(|error| Failure::ours(format!("--sysctl: {error}")))?;
+    }
     let config = RunConfig {
         seed,
         up: link.up.clone(),
         down: link.down.clone(),
         only: args.link.to.clone(),
         gateway: gateway(args, &link, seed),
+        settings,
         pcap: args.capture.pcap.as_deref().map(open_capture).transpose()?,
         verbose: args.output.verbose > 0,
-        ..RunConfig::new(args.program.clone())
+        ..base
     };
     let outcome = Run::spawn(config)?.wait();
     if let (Some(error), Some(path)) = (&outcome.pcap_error, &args.capture.pcap) {

@@ -2,6 +2,7 @@
 
 use sockeye::gateway::PublishRule;
 use sockeye_core::netem::grammar::parse_duration;
+use sockeye_core::settings::Settings;
 use sockeye_run::Target;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -24,10 +25,27 @@ pub(crate) struct Host {
     pub(crate) address: IpAddr,
 }
 
+/// `--sysctl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sysctl {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
 /// `--seed`.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| format!("`{text}` is not a whole number: 0 to {} is accepted", u64::MAX))
+}
+
+/// `--sysctl`. What is accepted here, a host takes.
+pub(crate) fn sysctl(text: &str) -> Result<Sysctl, String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        format!("`{text}` is not NAME=VALUE: say net.ipv4.tcp_sack=0; sockeye sysctl lists all names")
+    })?;
+    let (name, value) = (name.trim().to_owned(), value.to_owned());
+    let set = Settings::default().set(&name, &value);
+    set.map_err(|error| error.to_string()).map(|()| Sysctl { name, value })
 }
 
 /// `--rtt`.

@@ -1,175 +1,144 @@
-//! Every knob of a host, called as Linux's sysctls. No setting lives anywhere else.
+//! Every knob of a host, called as Linux's sysctls: one table, and no setting lives anywhere else.
+//!
+//! A line of the table is all that a setting needs: from it follow the field of [`Settings`], its default, and the [`Setting`] by whose name
+//! text sets it. What Linux has no name for has one in the same manner, its unit at its end.
+
+mod form;
+mod sysctl;
+
+pub use form::Form;
+pub use sysctl::{Setting, SysctlError, find};
 
 use crate::time::Duration;
+use form::{bytes, count, flag, micros, millis, mode, seconds, word, words};
+use sysctl::settings;
 
-/// A host's settings. Durations carry their unit in the type; sizes are bytes unless said otherwise.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Hop limit of what we send, 1..=255. RFC 1122 §3.2.1.7.
-    pub ip_default_ttl: u8,
-    /// Ports chosen for clients that name none, both ends included: the dynamic range of RFC 6335 §6.
-    pub ip_local_port_range: (u16, u16),
-    /// Accept packets to loopback addresses from links: off, as RFC 1122 §3.2.1.3 wants, but for hosts whose link is a wire to their own machine.
-    pub route_localnet: bool,
-    /// ICMP errors a second that this host sends at most (RFC 1812 §4.3.2.8), and about as many resets for segments that belong to nothing.
-    pub icmp_ratelimit: u32,
-    /// Bytes of fragments held while their datagrams are incomplete.
-    pub ipfrag_high_thresh: usize,
-    /// How long an incomplete datagram is kept. RFC 1122 §3.3.2 allows up to 120 s.
-    pub ipfrag_time: Duration,
+/// As much as Linux's signed numbers hold.
+const INT_MAX: u64 = i32::MAX as u64;
+/// The largest window that can be told. RFC 7323 §2.3.
+const WINDOW_MAX: u64 = 1 << 30;
+
+settings! {
+    // field: type = default, sysctl, form, where it is from
+
+    /// Hop limit of what the host sends.
+    ip_default_ttl: u8 = 64, "net.ipv4.ip_default_ttl", count("hops", 1..=255), "RFC 1122 §3.2.1.7";
+    /// Ports chosen for clients that name none, both ends included.
+    ip_local_port_range: (u16, u16) = (49_152, 65_535), "net.ipv4.ip_local_port_range", count("ports", 1..=65_535), "RFC 6335 §6";
+    /// Accept packets to loopback addresses from links: for hosts whose link is a wire to their own machine.
+    route_localnet: bool = false, "net.ipv4.conf.all.route_localnet", flag(), "RFC 1122 §3.2.1.3";
+    /// ICMP errors that the host sends at most, and about as many resets for segments that belong to nothing.
+    icmp_msgs_per_sec: u32 = 1_000, "net.ipv4.icmp_msgs_per_sec", count("a second", 0..=INT_MAX), "RFC 1812 §4.3.2.8";
+    /// Fragments held while their datagrams are incomplete.
+    ipfrag_high_thresh: usize = 4 << 20, "net.ipv4.ipfrag_high_thresh", bytes(0..=1 << 40), "Linux";
+    /// How long an incomplete datagram is kept.
+    ipfrag_time: Duration = Duration::from_secs(30), "net.ipv4.ipfrag_time", seconds(0..=INT_MAX), "RFC 1122 §3.3.2";
     /// Receive queue limit of a datagram socket.
-    pub rmem_default: u32,
-    /// Largest receive queue limit a program may ask for.
-    pub rmem_max: u32,
+    rmem_default: u32 = 212_992, "net.core.rmem_default", bytes(2_304..=INT_MAX), "Linux";
+    /// Largest receive queue limit that a program may ask for.
+    rmem_max: u32 = 4 << 20, "net.core.rmem_max", bytes(2_304..=INT_MAX), "Linux";
     /// Send queue limit of a datagram socket.
-    pub wmem_default: u32,
-    /// Largest send queue limit a program may ask for.
-    pub wmem_max: u32,
-    /// Largest accept queue a program may ask for, in connections.
-    pub somaxconn: u32,
-    /// Fast Open (RFC 7413), a sum: 1 for clients, 2 for listeners that ask for it, 4 for data without a cookie, 0x200 for listeners to take that,
-    /// 0x400 for all listeners.
-    pub tcp_fastopen: u32,
-    /// Half-open connections a listener remembers, in connections.
-    pub tcp_max_syn_backlog: u32,
-    /// Answer with SYN cookies when the SYN queue is full. RFC 4987.
-    pub tcp_syncookies: bool,
-    /// SYN retransmissions before giving up: 6 is 127 s. RFC 9293 §3.8.3 MUST-23 wants R2 for SYN to be at least 3 minutes; Linux's default.
-    pub tcp_syn_retries: u8,
-    /// SYN-ACK retransmissions before giving up.
-    pub tcp_synack_retries: u8,
-    /// Retransmissions before the remote is reported as gone: R2 of RFC 9293 §3.8.3.
-    pub tcp_retries2: u8,
+    wmem_default: u32 = 212_992, "net.core.wmem_default", bytes(4_608..=INT_MAX), "Linux";
+    /// Largest send queue limit that a program may ask for.
+    wmem_max: u32 = 4 << 20, "net.core.wmem_max", bytes(4_608..=INT_MAX), "Linux";
+    /// Largest accept queue that a program may ask for.
+    somaxconn: u32 = 4_096, "net.core.somaxconn", count("connections", 0..=INT_MAX), "Linux";
+    /// Fast Open, a sum: 1 for clients, 2 for listeners that ask for it, 4 for data without a cookie, 0x200 for listeners to take that, 0x400
+    /// for all listeners.
+    tcp_fastopen: u32 = 1, "net.ipv4.tcp_fastopen", mode(0..=0x607), "RFC 7413";
+    /// Half-open connections that a listener remembers.
+    tcp_max_syn_backlog: u32 = 4_096, "net.ipv4.tcp_max_syn_backlog", count("connections", 0..=INT_MAX), "RFC 4987 §3.1";
+    /// Answer with SYN cookies when the SYN queue is full.
+    tcp_syncookies: bool = true, "net.ipv4.tcp_syncookies", flag(), "RFC 4987 §3.6";
+    /// Repetitions of a SYN before a connect fails; 6 is 127 s, less than the 3 minutes of MUST-23.
+    tcp_syn_retries: u8 = 6, "net.ipv4.tcp_syn_retries", count("retransmissions", 1..=127), "Linux; RFC 9293 §3.8.3";
+    /// Repetitions of a SYN-ACK before it is forgotten.
+    tcp_synack_retries: u8 = 5, "net.ipv4.tcp_synack_retries", count("retransmissions", 0..=255), "Linux";
+    /// Retransmissions before the remote is reported as gone: R2.
+    tcp_retries2: u8 = 15, "net.ipv4.tcp_retries2", count("retransmissions", 0..=255), "RFC 9293 §3.8.3";
     /// Retransmissions or probes of a closed socket before it is dropped.
-    pub tcp_orphan_retries: u8,
+    tcp_orphan_retries: u8 = 8, "net.ipv4.tcp_orphan_retries", count("retransmissions", 0..=255), "Linux";
     /// How long an orphan waits in FIN-WAIT-2.
-    pub tcp_fin_timeout: Duration,
-    /// Twice the maximum segment lifetime: the stay in TIME-WAIT. RFC 9293 §3.6.1.
-    pub tcp_time_wait: Duration,
+    tcp_fin_timeout: Duration = Duration::from_secs(60), "net.ipv4.tcp_fin_timeout", seconds(0..=INT_MAX), "Linux";
+    /// The stay in TIME-WAIT: twice the maximum segment lifetime.
+    tcp_time_wait: Duration = Duration::from_secs(60), "net.ipv4.tcp_time_wait_ms", millis(0..=600_000), "RFC 9293 §3.6.1; in Linux a constant";
     /// TIME-WAIT records kept at most.
-    pub tcp_max_tw_buckets: u32,
-    /// Idle time before the first keepalive probe. RFC 9293 §3.8.4 MUST-28: at least 2 hours by default.
-    pub tcp_keepalive_time: Duration,
+    tcp_max_tw_buckets: u32 = 262_144, "net.ipv4.tcp_max_tw_buckets", count("connections", 0..=INT_MAX), "Linux";
+    /// Idle time before the first keepalive probe.
+    tcp_keepalive_time: Duration = Duration::from_secs(7_200), "net.ipv4.tcp_keepalive_time", seconds(1..=INT_MAX), "RFC 9293 §3.8.4 MUST-28";
     /// Time between keepalive probes.
-    pub tcp_keepalive_intvl: Duration,
+    tcp_keepalive_intvl: Duration = Duration::from_secs(75), "net.ipv4.tcp_keepalive_intvl", seconds(1..=INT_MAX), "Linux";
     /// Unanswered keepalive probes that end a connection.
-    pub tcp_keepalive_probes: u8,
+    tcp_keepalive_probes: u8 = 9, "net.ipv4.tcp_keepalive_probes", count("probes", 1..=127), "Linux";
     /// Receive buffer: smallest, initial, largest. The last decides the window scale.
-    pub tcp_rmem: [u32; 3],
+    tcp_rmem: [u32; 3] = [4_096, 131_072, 6 << 20], "net.ipv4.tcp_rmem", bytes(1..=WINDOW_MAX), "Linux";
     /// Send buffer: smallest, initial, largest.
-    pub tcp_wmem: [u32; 3],
-    /// Memory of all connections together, in pages of 4096 bytes: above the first buffers stop growing, above the second nothing out of order is
-    /// kept and new connections need a SYN cookie, above the third connections are reset.
-    pub tcp_mem: [u32; 3],
-    /// Window scale option. RFC 7323 §2.
-    pub tcp_window_scaling: bool,
-    /// Timestamps option. RFC 7323 §3.
-    pub tcp_timestamps: bool,
-    /// Selective acknowledgements. RFC 2018.
-    pub tcp_sack: bool,
-    /// Duplicate SACK. RFC 2883.
-    pub tcp_dsack: bool,
-    /// Explicit congestion notification: 0 never, 1 asked for and accepted, 2 accepted only. RFC 3168 §6.1.1.
-    pub tcp_ecn: u8,
-    /// A SYN that asked for ECN and was not answered is repeated without asking. RFC 3168 §6.1.1.1.
-    pub tcp_ecn_fallback: bool,
+    tcp_wmem: [u32; 3] = [4_096, 16_384, 4 << 20], "net.ipv4.tcp_wmem", bytes(1..=WINDOW_MAX), "Linux";
+    /// Memory of all connections together: above the first buffers stop growing, above the second nothing out of order is kept and new
+    /// connections need a SYN cookie, above the third connections are reset.
+    tcp_mem: [u32; 3] = [131_072, 196_608, 262_144], "net.ipv4.tcp_mem", count("pages of 4096 bytes", 256..=INT_MAX), "Linux";
+    /// Window scale option.
+    tcp_window_scaling: bool = true, "net.ipv4.tcp_window_scaling", flag(), "RFC 7323 §2";
+    /// Timestamps option.
+    tcp_timestamps: bool = true, "net.ipv4.tcp_timestamps", flag(), "RFC 7323 §3";
+    /// Selective acknowledgements.
+    tcp_sack: bool = true, "net.ipv4.tcp_sack", flag(), "RFC 2018";
+    /// Duplicate SACK.
+    tcp_dsack: bool = true, "net.ipv4.tcp_dsack", flag(), "RFC 2883";
+    /// Explicit congestion notification: 0 never, 1 asked for and accepted, 2 accepted only.
+    tcp_ecn: u8 = 2, "net.ipv4.tcp_ecn", mode(0..=2), "RFC 3168 §6.1.1";
+    /// A SYN that asked for ECN and was not answered is repeated without asking.
+    tcp_ecn_fallback: bool = true, "net.ipv4.tcp_ecn_fallback", flag(), "RFC 3168 §6.1.1.1";
     /// Loss detection, in bits: 1 RACK (without it, RFC 6675 counts), 2 its reordering window stays at a quarter of the shortest round trip, 4 it
-    /// waits for the window whatever is SACKed. RFC 8985.
-    pub tcp_recovery: u8,
-    /// Tail loss probes: 3 or 4 on, else off. RFC 8985 §7.
-    pub tcp_early_retrans: u8,
-    /// Find out timeouts that came too early, without timestamps: 0 off. RFC 5682.
-    pub tcp_frto: u8,
-    /// Segments SACKed, or duplicate acknowledgements, that mean loss while no reordering was seen. RFC 5681 §3.2.
-    pub tcp_reordering: u32,
+    /// waits for the window whatever is SACKed.
+    tcp_recovery: u8 = 1, "net.ipv4.tcp_recovery", mode(0..=7), "RFC 8985";
+    /// Tail loss probes: 3 or 4 on, else off.
+    tcp_early_retrans: u8 = 3, "net.ipv4.tcp_early_retrans", mode(0..=4), "RFC 8985 §7";
+    /// Find out timeouts that came too early, without timestamps: 0 off.
+    tcp_frto: u8 = 2, "net.ipv4.tcp_frto", mode(0..=2), "RFC 5682";
+    /// Segments SACKed, or duplicate acknowledgements, that mean loss while no reordering was seen.
+    tcp_reordering: u32 = 3, "net.ipv4.tcp_reordering", count("segments", 1..=INT_MAX), "RFC 5681 §3.2";
     /// What reordering may raise that to.
-    pub tcp_max_reordering: u32,
-    /// How long the shortest round trip is remembered. RFC 8985 §6.2 step 1.
-    pub tcp_min_rtt_wlen: Duration,
-    /// Initial retransmission timeout. RFC 6298 §2.1.
-    pub tcp_initial_rto: Duration,
-    /// Smallest retransmission timeout. RFC 6298 §2.4 asks for 1 s; Linux's 200 ms.
-    pub tcp_rto_min: Duration,
-    /// Largest retransmission timeout. RFC 6298 §2.5: at least 60 s.
-    pub tcp_rto_max: Duration,
-    /// Longest delay of an acknowledgement. RFC 9293 §3.8.6.3 MUST-40: below 0.5 s.
-    pub tcp_delack: Duration,
-    /// Initial congestion window, in segments. RFC 6928.
-    pub tcp_init_cwnd: u32,
+    tcp_max_reordering: u32 = 300, "net.ipv4.tcp_max_reordering", count("segments", 1..=INT_MAX), "Linux";
+    /// How long the shortest round trip is remembered.
+    tcp_min_rtt_wlen: Duration = Duration::from_secs(300), "net.ipv4.tcp_min_rtt_wlen", seconds(0..=86_400), "RFC 8985 §6.2";
+    /// Initial retransmission timeout.
+    tcp_initial_rto: Duration = Duration::from_secs(1), "net.ipv4.tcp_initial_rto", millis(1..=120_000), "RFC 6298 §2.1; in Linux a constant";
+    /// Smallest retransmission timeout.
+    tcp_rto_min: Duration = Duration::from_millis(200), "net.ipv4.tcp_rto_min_us", micros(1..=INT_MAX), "Linux; RFC 6298 §2.4 asks for 1 s";
+    /// Largest retransmission timeout.
+    tcp_rto_max: Duration = Duration::from_secs(120), "net.ipv4.tcp_rto_max_ms", millis(1_000..=120_000), "RFC 6298 §2.5";
+    /// Longest delay of an acknowledgement.
+    tcp_delack: Duration = Duration::from_millis(40), "net.ipv4.tcp_delack_max_us", micros(0..=499_999), "RFC 9293 §3.8.6.3 MUST-40; in Linux a socket option";
+    /// Initial congestion window.
+    tcp_init_cwnd: u32 = 10, "net.ipv4.tcp_init_cwnd", count("segments", 1..=1_000), "RFC 6928; in Linux `initcwnd` of a route";
     /// Congestion control of new connections.
-    pub tcp_congestion_control: CongestionControl,
-    /// Let the window restart small after idling for an RTO. RFC 5681 §4.1.
-    pub tcp_slow_start_after_idle: bool,
-    /// Challenge ACKs a second for the whole host, at most. RFC 5961 §7.
-    pub tcp_challenge_ack_limit: u32,
+    tcp_congestion_control: CongestionControl = CongestionControl::Cubic, "net.ipv4.tcp_congestion_control", word(CongestionControl::NAMES), "RFC 9438";
+    /// The window restarts small after idling for an RTO.
+    tcp_slow_start_after_idle: bool = true, "net.ipv4.tcp_slow_start_after_idle", flag(), "RFC 5681 §4.1";
+    /// Challenge ACKs of the whole host, at most.
+    tcp_challenge_ack_limit: u32 = 1_000, "net.ipv4.tcp_challenge_ack_limit", count("a second", 0..=INT_MAX), "RFC 5961 §7";
     /// Least time between answers to out-of-window segments of one connection.
-    pub tcp_invalid_ratelimit: Duration,
-    /// Allow a new connection over a TIME-WAIT record when timestamps make it safe. RFC 6191.
-    pub tcp_tw_reuse: bool,
+    tcp_invalid_ratelimit: Duration = Duration::from_millis(500), "net.ipv4.tcp_invalid_ratelimit", millis(0..=INT_MAX), "Linux";
+    /// A new connection may take the place of a TIME-WAIT record when timestamps make it safe.
+    tcp_tw_reuse: bool = true, "net.ipv4.tcp_tw_reuse", flag(), "RFC 6191";
 }
 
-/// A congestion control algorithm by its Linux name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CongestionControl {
-    /// `reno`: RFC 5681.
-    Reno,
-    /// `cubic`: RFC 9438.
-    #[default]
-    Cubic,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            ip_default_ttl: 64,
-            ip_local_port_range: (49_152, 65_535),
-            route_localnet: false,
-            icmp_ratelimit: 1_000,
-            ipfrag_high_thresh: 4 << 20,
-            ipfrag_time: Duration::from_secs(30),
-            rmem_default: 212_992,
-            rmem_max: 4 << 20,
-            wmem_default: 212_992,
-            wmem_max: 4 << 20,
-            somaxconn: 4_096,
-            tcp_fastopen: 1,
-            tcp_max_syn_backlog: 4_096,
-            tcp_syncookies: true,
-            tcp_syn_retries: 6,
-            tcp_synack_retries: 5,
-            tcp_retries2: 15,
-            tcp_orphan_retries: 8,
-            tcp_fin_timeout: Duration::from_secs(60),
-            tcp_time_wait: Duration::from_secs(60),
-            tcp_max_tw_buckets: 262_144,
-            tcp_keepalive_time: Duration::from_secs(7_200),
-            tcp_keepalive_intvl: Duration::from_secs(75),
-            tcp_keepalive_probes: 9,
-            tcp_rmem: [4_096, 131_072, 6 << 20],
-            tcp_wmem: [4_096, 16_384, 4 << 20],
-            tcp_mem: [131_072, 196_608, 262_144],
-            tcp_window_scaling: true,
-            tcp_timestamps: true,
-            tcp_sack: true,
-            tcp_dsack: true,
-            tcp_ecn: 2,
-            tcp_ecn_fallback: true,
-            tcp_recovery: 1,
-            tcp_early_retrans: 3,
-            tcp_frto: 2,
-            tcp_reordering: 3,
-            tcp_max_reordering: 300,
-            tcp_min_rtt_wlen: Duration::from_secs(300),
-            tcp_initial_rto: Duration::from_secs(1),
-            tcp_rto_min: Duration::from_millis(200),
-            tcp_rto_max: Duration::from_secs(120),
-            tcp_delack: Duration::from_millis(40),
-            tcp_init_cwnd: 10,
-            tcp_congestion_control: CongestionControl::default(),
-            tcp_slow_start_after_idle: true,
-            tcp_challenge_ack_limit: 1_000,
-            tcp_invalid_ratelimit: Duration::from_millis(500),
-            tcp_tw_reuse: true,
-        }
+words! {
+    /// A congestion control algorithm by its Linux name.
+    CongestionControl {
+        /// RFC 5681.
+        Reno = "reno",
+        /// RFC 9438.
+        Cubic = "cubic",
     }
 }
+
+impl Default for CongestionControl {
+    fn default() -> Self {
+        Settings::default().tcp_congestion_control
+    }
+}
+
+#[cfg(test)]
+mod tests;

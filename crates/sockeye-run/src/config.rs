@@ -24,7 +24,7 @@ pub struct RunConfig {
     pub only: Vec<Target>,
     /// The far end of the link: what it relays, publishes, and answers.
     pub gateway: GatewayConfig,
-    /// The knobs of the program's host.
+    /// The knobs of the program's host. [`RunConfig::new`] sets `route_localnet`, for the link is a wire to the machine's own loopback.
     pub settings: Settings,
     /// Where a capture (pcapng) of the link goes, as the program's host sees it.
     pub pcap: Option<Box<dyn Write + Send>>,
@@ -55,7 +55,10 @@ impl RunConfig {
             down: Netem::NONE,
             only: Vec::new(),
             gateway: GatewayConfig::default(),
-            settings: Settings::default(),
+            settings: Settings {
+                route_localnet: true,
+                ..Settings::default()
+            },
             pcap: None,
             linger: Duration::from_secs(5),
             verbose: false,

@@ -29,13 +29,11 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(config: &mut RunConfig) -> io::Result<Self> {
-        let mut settings = config.settings.clone();
-        settings.route_localnet = true;
         let mut host = Host::new(HostConfig {
             seed: config.seed,
             any_address: false,
             loopback: Loopback::External,
-            settings,
+            settings: config.settings.clone(),
         });
         let gateway = &config.gateway;
         let mut addresses: Vec<(IpAddr, u8)> = Vec::new();

@@ -13,5 +13,6 @@ mod outside;
 mod process;
 mod programs;
 mod status;
+mod sysctl;
 mod tour;
 mod transfer;

@@ -173,7 +173,7 @@ impl Calls<'_> {
             _ => None,
         };
         Ok(match (name, info) {
-            (abi::TCP_CONGESTION, _) => Some(sock.options.congestion()),
+            (abi::TCP_CONGESTION, _) => Some(sock.options.congestion(self.host.settings().tcp_congestion_control)),
             (abi::TCP_INFO, info) => Some(tcp_info(&info.unwrap_or_else(|| TcpInfo {
                 state: if sock.listens() { LISTEN } else { CLOSE },
                 ..TcpInfo::default()

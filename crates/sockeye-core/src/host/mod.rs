@@ -3,6 +3,7 @@
 //! Calling contract: after any `receive`, `handle_timeout` or socket call, take `poll_transmit` of every interface until it gives nothing,
 //! then `poll_timeout`, then `poll_event` until `None`. Same inputs and seed, same packets, always.
 
+mod builder;
 mod events;
 mod fast_open;
 mod memory;
@@ -31,6 +32,7 @@ use crate::socket::{Event, SocketId};
 use crate::stray::Strays;
 use crate::tcp::{Bits, Broken};
 use crate::udp::Udp;
+pub use builder::HostBuilder;
 use events::EventQueue;
 use std::net::IpAddr;
 use tcp_table::TcpTable;
@@ -131,6 +133,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// A host to be made step by step: `Host::builder().sysctl("net.ipv4.tcp_sack", "0")?.build()`.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
     /// A host with nothing but its loopback interface.
     pub fn new(config: HostConfig) -> Self {
         let keys = Keys::new(config.seed, "host");

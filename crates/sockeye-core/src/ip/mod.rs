@@ -148,7 +148,7 @@ impl Ip {
             reassembly: Reassembly::new(&config.settings),
             redirects: Redirects::default(),
             identification: Identification::new(keys),
-            icmp_errors: TokenBucket::new(config.settings.icmp_ratelimit, keys),
+            icmp_errors: TokenBucket::new(config.settings.icmp_msgs_per_sec, keys),
             errors: VecDeque::new(),
         };
         ip.add_interface(Interface::loopback_config());

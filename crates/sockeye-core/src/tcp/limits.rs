@@ -58,7 +58,7 @@ impl Limits {
         self.second = second;
         let mut about = |limit: u32| limit.div_ceil(2) + below(&mut self.rng, u64::from(limit)) as u32;
         self.challenges = about(settings.tcp_challenge_ack_limit);
-        self.resets = about(settings.icmp_ratelimit);
+        self.resets = about(settings.icmp_msgs_per_sec);
     }
 }
 

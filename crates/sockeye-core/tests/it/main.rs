@@ -15,6 +15,7 @@ mod matrix;
 mod queues;
 mod reordering;
 mod support;
+mod sysctl;
 mod target;
 mod tcp;
 mod tidy;

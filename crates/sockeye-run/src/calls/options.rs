@@ -153,7 +153,8 @@ impl Supervisor {
                 }
             }
             (libc::IPPROTO_TCP, libc::TCP_CONGESTION) if sock.stream().is_some() => {
-                return Ok(Some(sock.options.congestion()));
+                let default = self.network.host.settings().tcp_congestion_control;
+                return Ok(Some(sock.options.congestion(default)));
             }
             (libc::IPPROTO_TCP, libc::TCP_INFO) => return Ok(sock.stream().map(|_| self.tcp_info(id))),
             (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => {

@@ -126,20 +126,15 @@ impl Options {
     /// # Errors
     /// `ENOENT` for an algorithm that is not there.
     pub fn set_congestion(&mut self, name: &[u8]) -> Result<(), Errno> {
-        self.congestion = Some(match name.split(|&byte| byte == 0).next() {
-            Some(b"cubic") => CongestionControl::Cubic,
-            Some(b"reno") => CongestionControl::Reno,
-            _ => return Err(Errno::ENOENT),
-        });
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        let known = std::str::from_utf8(name).ok().and_then(CongestionControl::by_name);
+        self.congestion = Some(known.ok_or(Errno::ENOENT)?);
         Ok(())
     }
 
-    /// TCP_CONGESTION: 16 bytes, zero-padded.
-    pub fn congestion(&self) -> Vec<u8> {
-        let mut name = match self.congestion.unwrap_or_default() {
-            CongestionControl::Cubic => b"cubic".to_vec(),
-            CongestionControl::Reno => b"reno".to_vec(),
-        };
+    /// TCP_CONGESTION: 16 bytes, zero-padded; `default` is the host's.
+    pub fn congestion(&self, default: CongestionControl) -> Vec<u8> {
+        let mut name = self.congestion.unwrap_or(default).name().as_bytes().to_vec();
         name.resize(16, 0);
         name
     }

@@ -211,7 +211,7 @@ fn time_wait_is_not_assassinated() {
 #[test]
 fn refusals_are_rationed() {
     let mut target = Target::new(Settings {
-        icmp_ratelimit: 100,
+        icmp_msgs_per_sec: 100,
         ..Settings::default()
     });
     let listener = target.listen(16, TcpOptions::default());
