@@ -10,16 +10,24 @@
 //!
 //! # Flags
 //! `--so_flags="..."` and, before it, the environment variable `SOCKEYE_SYSCTL` take settings as `name=value`, separated by blanks, commas or
-//! semicolons (a setting of several numbers is written with blanks or commas between them: `net.ipv4.tcp_rmem=4096 131072 6291456`):
+//! semicolons (a setting of several numbers is written with blanks or commas between them: `net.ipv4.tcp_rmem=4096 131072 6291456`). Environment
+//! variables with the name of a sysctl count, too, and are read first.
 //!
 //! | flag | meaning | without it |
 //! |---|---|---|
 //! | `local=ADDRESS` | an address of the host, IPv4 or IPv6; may be repeated | 192.168.0.1 and fd3d:a0b:17d6::1 |
 //! | `mtu=BYTES` | of the one link, 1280 to 65535 | 1500 |
 //! | `seed=NUMBER` | what ports and initial sequence numbers follow from | 0 |
-//! | `net.ipv4.tcp_*=VALUE` and other sysctls | Sockeye's setting of that name | Linux's default |
+//! | `net.ipv4.tcp_*=VALUE` and other sysctls | the setting of that name: `sockeye sysctl` lists them all | what that list says |
 //!
-//! What is not known is told on standard error and passed over, since scripts set sysctls that only a kernel has.
+//! What is not known is told on standard error and passed over, since scripts set sysctls that only a kernel has. The kernel's own tests
+//! (tools/testing/selftests/net/packetdrill) want what their `defaults.sh` sets in a kernel:
+//!
+//! ```sh
+//! packetdrill --so_filename=... --local_ip=192.168.0.1 --remote_ip=192.0.2.1 --so_flags="net.ipv4.tcp_rmem=4096 540000 15728640 \
+//!     net.ipv4.tcp_wmem=4096 262144 4194304 net.ipv4.tcp_syn_retries=5 net.ipv4.tcp_slow_start_after_idle=0 net.ipv4.tcp_early_retrans=4 \
+//!     net.ipv4.tcp_ecn=0 net.ipv4.tcp_fastopen=3" tcp_basic_server.pkt
+//! ```
 //!
 //! # What packetdrill finds
 //! - A host with one link, bare IP, that reaches every remote without neighbours. Every address that packetdrill sends packets to or binds is the

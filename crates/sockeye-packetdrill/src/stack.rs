@@ -14,11 +14,17 @@ const ENVIRONMENT: &str = "SOCKEYE_SYSCTL";
 impl Stack for Machine {
     fn start(text: &str) -> Self {
         let mut flags = Flags::default();
+        // Settings may stand in the environment one by one, under their own names.
+        let mut named: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("net.")).collect();
+        named.sort();
+        flags.settings.append(&mut named);
         flags.add(&std::env::var(ENVIRONMENT).unwrap_or_default());
         flags.add(text);
-        let settings = Settings::default();
-        for (name, _) in &flags.settings {
-            flags.remarks.push(format!("{name}: not a setting of Sockeye's"));
+        let mut settings = Settings::default();
+        for (name, value) in &flags.settings {
+            if let Err(error) = settings.set(name, value) {
+                flags.remarks.push(error.to_string());
+            }
         }
         for remark in &flags.remarks {
             eprintln!("sockeye: {remark}");

@@ -90,7 +90,7 @@ enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
 struct segment {
   uint16_t from, to;
   uint32_t seq, ack;
-  int flags, window, len;
+  int flags, window, len, options;
   long long time;
 };
 
@@ -151,7 +151,8 @@ static struct segment leaves(void) {
   uint8_t *tcp = packet + 20;
   s.from = get16(tcp), s.to = get16(tcp + 2), s.seq = get32(tcp + 4), s.ack = get32(tcp + 8);
   s.flags = tcp[13], s.window = get16(tcp + 14);
-  s.len = count - 20 - (tcp[12] >> 4) * 4;
+  s.options = (tcp[12] >> 4) * 4 - 20;
+  s.len = count - 40 - s.options;
   return s;
 }
 
@@ -327,13 +328,14 @@ static void server(void) {
 
 /* A client: the first retransmission of its SYN leaves one second after it, to the microsecond. */
 static void client(void) {
-  init("seed=3", &t);
+  init("seed=3 net.ipv4.tcp_timestamps=0, net.ipv4.tcp_sack=0;", &t);
   int fd = t.socket(U, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   struct sockaddr_in name = at(REMOTE, 80);
   FAILS(t.connect(U, fd, (void *)&name, sizeof name), EINPROGRESS);
   FAILS(t.connect(U, fd, (void *)&name, sizeof name), EALREADY);
   struct segment syn = leaves(), again = leaves(), third = leaves();
   EQUAL(syn.flags, SYN);
+  EQUAL(syn.options, 8); /* MSS, and the scale that the environment left: no timestamps, no SACK. */
   EQUAL(again.time - syn.time, 1000000);
   EQUAL(third.time - syn.time, 3000000);
   EQUAL(again.seq, syn.seq);
@@ -374,6 +376,26 @@ static void client(void) {
   t.free(U);
 }
 
+/* What packetdrill is to be told of is told on standard error, and passed over. */
+static void settings(void) {
+  setenv("SOCKEYE_SYSCTL", "net.ipv4.tcp_window_scaling=0 net.ipv4.tcp_no_such_thing=1", 1);
+  init("net.ipv4.tcp_timestamps=0 net.ipv4.tcp_sack=0 net.ipv4.tcp_syn_retries=1", &t);
+  int fd = t.socket(U, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  struct sockaddr_in name = at(REMOTE, 80);
+  FAILS(t.connect(U, fd, (void *)&name, sizeof name), EINPROGRESS);
+  EQUAL(leaves().options, 4);
+  EQUAL(leaves().flags, SYN);
+  size_t count = sizeof name;
+  long long time;
+  FAILS(t.netdev_receive(U, &name, &count, &time), ETIMEDOUT);
+  int error = 0;
+  socklen_t len = sizeof error;
+  EQUAL(t.getsockopt(U, fd, SOL_SOCKET, SO_ERROR, &error, &len), 0);
+  EQUAL(error, ETIMEDOUT);
+  t.free(U);
+  unsetenv("SOCKEYE_SYSCTL");
+}
+
 static void odd_arguments(void) {
   init(NULL, &t);
   int fd = t.socket(U, AF_INET, SOCK_STREAM, 0), fds[2];
@@ -410,6 +432,7 @@ int main(int argc, char **argv) {
   CHECK(sizeof(struct table) == 33 * sizeof(void *));
   server();
   client();
+  settings();
   odd_arguments();
   return 0;
 }

@@ -32,10 +32,7 @@ fn a_c_program_plays_scripts() {
     let library = test.with_file_name("libsockeye_packetdrill.so");
     assert!(library.exists(), "{} is not there", library.display());
     let played = Command::new(&program).arg(&library).output().unwrap();
-    assert!(
-        played.status.success(),
-        "{}\n{}",
-        played.status,
-        String::from_utf8_lossy(&played.stderr)
-    );
+    let told = String::from_utf8_lossy(&played.stderr);
+    assert!(played.status.success(), "{}\n{told}", played.status);
+    assert!(told.contains("tcp_no_such_thing"), "{told}");
 }
