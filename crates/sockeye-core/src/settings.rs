@@ -48,14 +48,16 @@ settings! {
     tcp_fastopen: u32 = 1, "net.ipv4.tcp_fastopen", mode(0..=0x607), "RFC 7413";
     /// Half-open connections that a listener remembers.
     tcp_max_syn_backlog: u32 = 4_096, "net.ipv4.tcp_max_syn_backlog", count("connections", 0..=INT_MAX), "RFC 4987 §3.1";
-    /// Answer with SYN cookies when the SYN queue is full.
-    tcp_syncookies: bool = true, "net.ipv4.tcp_syncookies", flag(), "RFC 4987 §3.6";
+    /// SYN cookies: 0 never, 1 when the SYN queue is full or memory is short, 2 always.
+    tcp_syncookies: u8 = 1, "net.ipv4.tcp_syncookies", mode(0..=2), "RFC 4987 §3.6";
     /// Repetitions of a SYN before a connect fails; 6 is 127 s, less than the 3 minutes of MUST-23.
     tcp_syn_retries: u8 = 6, "net.ipv4.tcp_syn_retries", count("retransmissions", 1..=127), "Linux; RFC 9293 §3.8.3";
     /// Repetitions of a SYN-ACK before it is forgotten.
     tcp_synack_retries: u8 = 5, "net.ipv4.tcp_synack_retries", count("retransmissions", 0..=255), "Linux";
     /// Retransmissions before the remote is reported as gone: R2.
     tcp_retries2: u8 = 15, "net.ipv4.tcp_retries2", count("retransmissions", 0..=255), "RFC 9293 §3.8.3";
+    /// Connections that finish without a socket, at most; beyond it a close resets.
+    tcp_max_orphans: u32 = 65_536, "net.ipv4.tcp_max_orphans", count("connections", 0..=INT_MAX), "tcp(7)";
     /// Retransmissions or probes of a closed socket before it is dropped.
     tcp_orphan_retries: u8 = 8, "net.ipv4.tcp_orphan_retries", count("retransmissions", 0..=255), "Linux";
     /// How long an orphan waits in FIN-WAIT-2.
@@ -120,8 +122,8 @@ settings! {
     tcp_challenge_ack_limit: u32 = 1_000, "net.ipv4.tcp_challenge_ack_limit", count("a second", 0..=INT_MAX), "RFC 5961 §7";
     /// Least time between answers to out-of-window segments of one connection.
     tcp_invalid_ratelimit: Duration = Duration::from_millis(500), "net.ipv4.tcp_invalid_ratelimit", millis(0..=INT_MAX), "Linux";
-    /// A new connection may take the place of a TIME-WAIT record when timestamps make it safe.
-    tcp_tw_reuse: bool = true, "net.ipv4.tcp_tw_reuse", flag(), "RFC 6191";
+    /// Let a connect take over our own TIME-WAIT when timestamps make it safe: 0 never, 1 always, 2 on loopback.
+    tcp_tw_reuse: u8 = 2, "net.ipv4.tcp_tw_reuse", mode(0..=2), "RFC 6191 §3";
 }
 
 words! {

@@ -101,6 +101,8 @@ pub struct TcpOptions {
     pub keepalive_probes: Option<u8>,
     /// `TCP_USER_TIMEOUT`. RFC 5482, RFC 9293 §3.8.3.
     pub user_timeout: Option<Duration>,
+    /// Advise the remote of this user timeout, and take its advice for ours unless `user_timeout` is set: RFC 5482's ADV_UTO. Off by default.
+    pub advertise_timeout: Option<Duration>,
     /// `TCP_MAXSEG`, in bytes.
     pub max_segment: Option<u16>,
     /// `SO_RCVBUF`, in payload bytes; `None` lets the host tune it.

@@ -7,7 +7,7 @@ use crate::demux::{Entry, Member};
 use crate::error::{BindError, ConnectError, ListenError, SocketError, WriteError};
 use crate::port::NO_CLAIM;
 use crate::socket::{BindOptions, Binding, Close, ListenerId, Readiness, Shutdown, State, TcpId, TcpInfo, TcpOptions};
-use crate::tcp::{Bits, Cx, Listener, Pending, connect};
+use crate::tcp::{Bits, Cx, Listener, Pending, SeqNumber, connect};
 use crate::time::Instant;
 use crate::tuple::{FourTuple, Transport};
 use bytes::Bytes;
@@ -187,12 +187,12 @@ impl Host {
             .route(remote.ip(), wanted, fallback)
             .ok_or(ConnectError::Unreachable)?;
         let source = wanted.unwrap_or(path.src);
-        let (local, claim) = match bound {
+        let (local, claim, beyond) = match bound {
             Some((local, _, claim)) => {
                 let local = SocketAddr::new(source, local.port());
-                self.make_way(&FourTuple::new(local, remote), now)?;
+                let beyond = self.make_way(&FourTuple::new(local, remote), now)?;
                 self.ports.settle(claim, source);
-                (local, claim)
+                (local, claim, beyond)
             }
             None => {
                 let (tcp, demux) = (&self.tcp, &self.demux);
@@ -206,24 +206,34 @@ impl Host {
                     .ports
                     .claim_connect(source, remote, self.settings.ip_local_port_range, taken)
                     .ok_or(ConnectError::PortsExhausted)?;
-                (SocketAddr::new(source, port), claim)
+                (SocketAddr::new(source, port), claim, None)
             }
         };
-        Ok(self.start(now, local, remote, options, path.mtu, claim, fallback))
+        Ok(self.start(now, local, remote, options, path.mtu, claim, fallback, beyond))
     }
 
-    /// A 4-tuple must be free, or held by a TIME-WAIT record that may be replaced. RFC 6191.
-    fn make_way(&mut self, tuple: &FourTuple, _now: Instant) -> Result<(), ConnectError> {
-        let hash = self.demux.hash(Transport::Tcp, tuple);
-        let tcp = &self.tcp;
-        match self.demux.find_flow(hash, |entry| tcp.is_about(entry, tuple)) {
-            None => Ok(()),
-            Some(Entry::TimeWait(index)) if self.settings.tcp_tw_reuse => {
+    /// A 4-tuple must be free, or held by a TIME-WAIT record that may be replaced: then the new numbers have to lie beyond those returned.
+    fn make_way(&mut self, tuple: &FourTuple, now: Instant) -> Result<Option<SeqNumber>, ConnectError> {
+        match self.occupant(tuple) {
+            None => Ok(None),
+            Some(entry) => {
+                let (index, beyond) = self.reusable(entry, now).ok_or(ConnectError::AddressInUse)?;
                 let _ = self.tcp.forget_time_wait(index, &mut self.demux, &mut self.ports);
-                Ok(())
+                Ok(Some(beyond))
             }
-            Some(_) => Err(ConnectError::AddressInUse),
         }
+    }
+
+    fn occupant(&self, tuple: &FourTuple) -> Option<Entry> {
+        let hash = self.demux.hash(Transport::Tcp, tuple);
+        self.demux.find_flow(hash, |entry| self.tcp.is_about(entry, tuple))
+    }
+
+    /// A record in TIME-WAIT that an active open may take over, and where the sequence numbers that follow begin. RFC 6191 §3, `tcp_tw_reuse`.
+    fn reusable(&self, entry: Entry, now: Instant) -> Option<(u32, SeqNumber)> {
+        let Entry::TimeWait(index) = entry else { return None };
+        let (record, _) = self.tcp.time_waits.at(index)?;
+        Some((index, record.reusable(now, &self.settings)?))
     }
 
     #[expect(
@@ -239,9 +249,11 @@ impl Host {
         mtu: u32,
         claim: u32,
         fallback: bool,
+        beyond: Option<SeqNumber>,
     ) -> TcpId {
         let tuple = FourTuple::new(local, remote);
         let iss = self.tcp.keys.initial_sequence(&tuple, now);
+        let iss = beyond.map_or(iss, |beyond| iss.max(beyond));
         let fast = options.fast_open_connect;
         let mut tcb = connect(tuple, iss, options, mtu, &self.tcp.keys, &mut cx!(self, now));
         if fast {
@@ -274,7 +286,7 @@ impl Host {
             .route_via(remote.ip(), interface)
             .ok_or(ConnectError::Unreachable)?;
         let mut local = local;
-        let mut claim = NO_CLAIM;
+        let (mut claim, mut beyond) = (NO_CLAIM, None);
         if local.port() == 0 {
             let (tcp, demux) = (&self.tcp, &self.demux);
             let taken = |port| {
@@ -289,9 +301,9 @@ impl Host {
                 .ok_or(ConnectError::PortsExhausted)?;
             (local, claim) = (SocketAddr::new(local.ip(), port), held);
         } else {
-            self.make_way(&FourTuple::new(local, remote), now)?;
+            beyond = self.make_way(&FourTuple::new(local, remote), now)?;
         }
-        Ok(self.start(now, local, remote, options, path.mtu, claim, true))
+        Ok(self.start(now, local, remote, options, path.mtu, claim, true, beyond))
     }
 
     /// The connection's state; CLOSED for an id that names nothing.
@@ -358,11 +370,20 @@ impl Host {
 
     /// Lets go of the connection; the host finishes it on its own. `id` names nothing afterwards.
     pub fn tcp_close(&mut self, now: Instant, id: TcpId, how: Close) {
+        let crowded = self.tcp.orphans >= self.settings.tcp_max_orphans;
         let mut cx = cx!(self, now);
         let Some(tcb) = self.tcp.conns.get_mut(id.index, id.generation) else {
             return;
         };
+        if tcb.bits.has(Bits::ORPHAN) {
+            return;
+        }
         tcb.close(&mut cx, how);
+        self.tcp.orphans += 1;
+        if crowded && tcb.state != State::Closed && tcb.state != State::TimeWait {
+            // tcp(7), tcp_max_orphans: too many finish on their own already.
+            tcb.sacrifice(&mut cx);
+        }
         self.settle_connection(now, id.index);
     }
 

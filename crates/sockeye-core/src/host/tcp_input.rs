@@ -262,7 +262,7 @@ impl Host {
         }
         if segment.has_ack() {
             // It may bring a cookie back; else it is for a connection that never was. RFC 9293 §3.10.7.2 second step.
-            if self.settings.tcp_syncookies
+            if self.settings.tcp_syncookies > 0
                 && self.counters.syncookies_sent > 0
                 && !segment.is_syn()
                 && !full
@@ -284,8 +284,8 @@ impl Host {
         let mut facts = SynFacts::of(&segment);
         facts.ecn &= accepts_ecn(&options, &self.settings);
         let record = SynReceived::new(tuple, iss, index, &facts, fallback, now, &self.settings);
-        if crowded {
-            if !self.settings.tcp_syncookies {
+        if crowded || self.settings.tcp_syncookies == 2 {
+            if self.settings.tcp_syncookies == 0 {
                 return Err(DropReason::ListenQueueFull);
             }
             self.counters.syncookies_sent += 1;

@@ -31,6 +31,8 @@ pub(crate) struct TcpTable {
     pub(crate) keys: TcpKeys,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
+    /// Connections that nobody holds any more and that still finish.
+    pub(crate) orphans: u32,
     pub(crate) fast_open: FastOpenCache,
     /// Segments to send that belong to no connection.
     pub(crate) replies: Vec<Reply>,
@@ -50,6 +52,7 @@ impl TcpTable {
             keys: TcpKeys::new(keys),
             limits: Limits::new(keys.secret_stream("tcp limits")),
             budget: Budget::default(),
+            orphans: 0,
             fast_open: FastOpenCache::default(),
             replies: Vec::new(),
         }
@@ -182,6 +185,7 @@ impl TcpTable {
         }
         if orphan && let Some(gone) = self.conns.remove(index, generation) {
             self.budget.discharge(&gone, settings);
+            self.orphans = self.orphans.saturating_sub(1);
         }
     }
 }

@@ -149,6 +149,9 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
     }
     check_sequence(tcb, cx, &seg)?;
     check_reset(tcb, cx, &seg)?;
+    if let Some(advice) = seg.options.user_timeout {
+        tcb.on_user_timeout_option(advice);
+    }
     check_syn(tcb, cx, &seg)?;
     check_ack(tcb, cx, &seg)?;
     if tcb.state == State::Closed {

@@ -24,6 +24,7 @@
 //! | `window` | what we offer to receive | §3.8.6 |
 //! | `output` | what may be sent now | §3.7, §3.8 |
 //! | `timers` | what falls due | RFC 6298, 8985 |
+//! | `user_timeout` | how long data may wait for its acknowledgement | RFC 5482 |
 //! | `close` | FIN, half close, reset | §3.6 |
 //! | `time_wait` | the memory of a closed connection | §3.6.1 |
 //! | `budget` | memory of all connections together, and who gives way when there is too little | RFC 4732 §3 |
@@ -61,6 +62,7 @@ mod time_wait;
 mod timers;
 mod undo;
 mod user;
+mod user_timeout;
 mod window;
 
 pub(crate) use budget::{Budget, Pressure};

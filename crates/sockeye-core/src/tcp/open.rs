@@ -169,6 +169,7 @@ impl Tcb {
         cx.counters.tcp_ecn_setup += u64::from(self.bits.has(Bits::ECN));
         (self.retries, self.backoff) = (0, 0);
         self.rexmit = Rexmit::Off;
+        self.advise = self.opt().advertise_timeout.is_some();
         self.arm_keepalive(cx);
         self.tell();
     }
@@ -216,6 +217,9 @@ pub(super) fn answer_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: Segment) -> Re
         return Ok(());
     }
     tcb.on_fast_open_answer(&seg);
+    if let Some(advice) = seg.options.user_timeout {
+        tcb.on_user_timeout_option(advice);
+    }
     tcb.snd_una = seg.ack;
     tcb.snd_wl2 = seg.ack;
     tcb.bits.set(Bits::SYN_ACKED);

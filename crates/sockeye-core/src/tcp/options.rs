@@ -60,6 +60,7 @@ impl Tcb {
             (settings.tcp_timestamps, settings.tcp_sack, settings.tcp_window_scaling)
         };
         Options {
+            user_timeout: self.user_timeout_option(),
             mss: Some(self.adv_mss),
             window_scale: scaling.then_some(self.rcv_wscale),
             sack_permitted: sack,
@@ -102,6 +103,7 @@ impl Tcb {
     /// The options of every segment after the SYNs.
     pub(super) fn segment_options(&self, now: Instant) -> Options {
         Options {
+            user_timeout: if self.advise { self.user_timeout_option() } else { None },
             timestamps: self.bits.has(Bits::TIMESTAMPS).then(|| Timestamps {
                 value: self.ts_value(now),
                 echo: self.ts_recent,

@@ -74,6 +74,10 @@ fn early_data(tcb: &mut Tcb, cx: &Cx<'_>, options: &mut Options) -> Packet {
     let Some(early) = tcb.early() else { return packet };
     options.fast_open = early.option;
     if options.len() > MAX_OPTIONS {
+        // RFC 5482 §3: mind the room. It goes with the next segment anyway.
+        options.user_timeout = None;
+    }
+    if options.len() > MAX_OPTIONS {
         // No room: an ordinary handshake.
         options.fast_open = None;
         return packet;
@@ -369,11 +373,14 @@ fn sacks(tcb: &mut Tcb, options: &Options) -> SackBlocks {
 fn full_segment(tcb: &Tcb, flow: &mut Flow, cx: &Cx<'_>) -> (u32, Options) {
     let mut options = tcb.segment_options(cx.now);
     let mut unit = u32::from(tcb.mss);
-    if tcb.bits.has(Bits::SACK)
+    let reports = tcb.bits.has(Bits::SACK)
         && tcb.bits.has(Bits::ACK_NOW)
-        && (!flow.assembler.is_empty() || flow.assembler.has_duplicate())
-    {
-        options.sack = flow.assembler.sack_blocks(3);
+        && (!flow.assembler.is_empty() || flow.assembler.has_duplicate());
+    if reports {
+        let room = (MAX_OPTIONS - options.len() - 4) / 8;
+        options.sack = flow.assembler.sack_blocks(room.min(3));
+    }
+    if reports || options.user_timeout.is_some() {
         let taken = options.len() as u32 - if options.timestamps.is_some() { 12 } else { 0 };
         unit = unit.saturating_sub(taken).max(1);
     }
@@ -433,6 +440,9 @@ fn segment(tcb: &mut Tcb, cx: &mut Cx<'_>, mut header: Header, options: &Options
     header.destination = tcb.tuple.remote().port();
     build(&mut packet.head, &header, options);
     packet.meta.csum = Csum::Partial;
+    if options.user_timeout.is_some() && !header.flags.has(Flags::SYN) {
+        tcb.advise = false;
+    }
     tcb.segs_out = tcb.segs_out.wrapping_add(packet.wire_packets() as u32);
     cx.counters.tcp_out_segs += packet.wire_packets() as u64;
     packet

@@ -234,6 +234,10 @@ pub(crate) struct Tcb {
     /// The listener that waits to hand this out, by index.
     pub(crate) listener: u32,
     pub(super) path_mtu: u16,
+    /// The remote's advice for our user timeout, as it came; 0 without. RFC 5482.
+    pub(super) advice: u16,
+    /// Ours is to go with the next segment.
+    pub(super) advise: bool,
     /// Bytes charged to the host's budget.
     pub(super) charged: u32,
     /// When an unacceptable segment was last answered, in milliseconds.
@@ -334,6 +338,8 @@ impl Tcb {
             claim: 0,
             listener: u32::MAX,
             path_mtu,
+            advice: 0,
+            advise: false,
             charged: 0,
             last_answer: 0,
         };

@@ -7,7 +7,8 @@ use super::options::{ts_before, ts_clock};
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Tcb};
 use crate::counters::DropReason;
-use crate::time::Instant;
+use crate::settings::Settings;
+use crate::time::{Duration, Instant};
 use crate::tuple::FourTuple;
 use crate::wire::tcp::{Flags, Header, Options, Timestamps};
 
@@ -55,6 +56,27 @@ impl TimeWait {
         }
     }
 
+    /// May an active open take over, and from which sequence number on? RFC 6191 §3: the remote, which remembers nothing, accepts anything; old
+    /// segments of its are told by their timestamps, once a tick of a second has passed since the last of them.
+    pub(crate) fn reusable(&self, now: Instant, settings: &Settings) -> Option<SeqNumber> {
+        let loopback = self.tuple.local().ip().is_loopback() || self.tuple.remote().ip() == self.tuple.local().ip();
+        let allowed = match settings.tcp_tw_reuse {
+            0 => false,
+            2 => loopback,
+            _ => true,
+        };
+        let left = self.expires.wrapping_sub(super::tcb::millis(now)).cast_signed().max(0);
+        let stayed = settings
+            .tcp_time_wait
+            .saturating_sub(Duration::from_millis(left as u64));
+        (allowed && self.timestamps && stayed >= Duration::from_secs(1)).then(|| self.next_incarnation())
+    }
+
+    /// Beyond everything that the old connection may have sent.
+    fn next_incarnation(&self) -> SeqNumber {
+        self.snd_nxt + 65_535 + 2
+    }
+
     /// SEGMENT ARRIVES in TIME-WAIT.
     pub(crate) fn segment_arrives(&mut self, seg: &Segment, cx: &mut Cx<'_>) -> Result<Straggler, DropReason> {
         let stamp = if self.timestamps { seg.options.timestamps } else { None };
@@ -70,7 +92,7 @@ impl TimeWait {
                 None => self.rcv_nxt.before(seg.seq),
             };
             if newer {
-                return Ok(Straggler::Reopen(self.snd_nxt + 65_535 + 2));
+                return Ok(Straggler::Reopen(self.next_incarnation()));
             }
         }
         let old = stamp.is_some_and(|ts| ts_before(ts.value, self.ts_recent));

@@ -76,7 +76,7 @@ fn on_syn_timeout(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         _ => cx.settings.tcp_synack_retries,
     };
     let waited = Tcb::ago(cx.now, tcb.last_rx);
-    let patience = tcb.opt().user_timeout.filter(|timeout| !timeout.is_zero());
+    let patience = tcb.user_timeout(cx.settings);
     if tcb.retries >= limit || patience.is_some_and(|patience| waited >= patience) {
         cx.counters.tcp_attempt_fails += 1;
         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
@@ -94,9 +94,9 @@ fn on_syn_timeout(tcb: &mut Tcb, cx: &mut Cx<'_>) {
 fn gives_up(tcb: &Tcb, flow: &Flow, cx: &Cx<'_>) -> bool {
     let Some(since) = flow.timeouts_since else { return false };
     let silent = cx.now.since(since);
-    let patience = match tcb.opt().user_timeout {
-        Some(timeout) if !timeout.is_zero() => timeout,
-        _ => {
+    let patience = match tcb.user_timeout(cx.settings) {
+        Some(timeout) => timeout,
+        None => {
             let retries = if tcb.bits.has(Bits::ORPHAN) {
                 cx.settings.tcp_orphan_retries
             } else {
@@ -144,7 +144,7 @@ fn on_persist(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     } else {
         cx.settings.tcp_retries2
     };
-    let patience = tcb.opt().user_timeout.filter(|timeout| !timeout.is_zero());
+    let patience = tcb.user_timeout(cx.settings);
     let silent = Tcb::ago(cx.now, tcb.last_rx);
     if tcb.retries >= retries || (tcb.retries > 0 && patience.is_some_and(|patience| silent >= patience)) {
         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
@@ -199,7 +199,7 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     let time = options.keepalive_time.unwrap_or(cx.settings.tcp_keepalive_time);
     let interval = options.keepalive_intvl.unwrap_or(cx.settings.tcp_keepalive_intvl);
     let probes = options.keepalive_probes.unwrap_or(cx.settings.tcp_keepalive_probes);
-    let patience = options.user_timeout.filter(|timeout| !timeout.is_zero());
+    let patience = tcb.user_timeout(cx.settings);
     let idle = Tcb::ago(cx.now, tcb.last_rx);
     if tcb.has_outstanding() || tcb.unsent() > 0 {
         // Data is on its way: retransmission and window probes ask already.

@@ -103,10 +103,13 @@ impl Tcb {
         let uncorked = before.cork && !options.cork;
         let quick = options.quickack && !before.quickack;
         let algorithm = options.congestion.unwrap_or(cx.settings.tcp_congestion_control);
+        let advises = options.advertise_timeout.is_some() && options.advertise_timeout != before.advertise_timeout;
         let other_algorithm = options.congestion != before.congestion;
         if was != is && self.is_synchronized() && self.state != State::Closed {
             self.arm_keepalive(cx);
         }
+        // RFC 5482 §3: with the next possible segment.
+        self.advise |= advises;
         if uncorked {
             self.bits.set(Bits::UNCORK);
         }

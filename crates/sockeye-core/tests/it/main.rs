@@ -7,6 +7,7 @@ mod attacks;
 mod captures;
 mod determinism;
 mod ecn;
+mod edges;
 mod fast_open;
 mod fuzz;
 mod goodput;

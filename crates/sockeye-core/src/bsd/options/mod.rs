@@ -206,6 +206,8 @@ impl Options {
             user_timeout: tcp(abi::TCP_USER_TIMEOUT)
                 .filter(|&millis| millis > 0)
                 .map(|millis| Duration::from_millis(millis as u64)),
+            // The kernel has no option for it.
+            advertise_timeout: None,
             max_segment: tcp(abi::TCP_MAXSEG).and_then(|value| u16::try_from(value).ok()),
             recv_buffer: buffer(abi::SO_RCVBUF),
             send_buffer: buffer(abi::SO_SNDBUF),
