@@ -57,7 +57,7 @@ settings! {
     /// Retransmissions before the remote is reported as gone: R2.
     tcp_retries2: u8 = 15, "net.ipv4.tcp_retries2", count("retransmissions", 0..=255), "RFC 9293 §3.8.3";
     /// Connections that finish without a socket, at most; beyond it a close resets.
-    tcp_max_orphans: u32 = 65_536, "net.ipv4.tcp_max_orphans", count("connections", 0..=INT_MAX), "tcp(7)";
+    tcp_max_orphans: u32 = 65_536, "net.ipv4.tcp_max_orphans", count("connections", 1..=INT_MAX), "Linux";
     /// Retransmissions or probes of a closed socket before it is dropped.
     tcp_orphan_retries: u8 = 8, "net.ipv4.tcp_orphan_retries", count("retransmissions", 0..=255), "Linux";
     /// How long an orphan waits in FIN-WAIT-2.
