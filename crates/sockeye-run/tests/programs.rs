@@ -107,6 +107,11 @@ fn options() {
 }
 
 #[test]
+fn fast_open() {
+    check("fast_open.py", &[]);
+}
+
+#[test]
 fn signals() {
     check("signals.py", &[]);
 }

@@ -29,7 +29,7 @@ impl Supervisor {
             (Kind::Datagram(_), named) => self.connect_datagram(id, named),
             (Kind::Stream(_), Named::Nothing) => self.disconnect(id),
             (Kind::Stream(stream), Named::At(remote)) => match &stream.state {
-                State::Fresh | State::Bound(_) => self.connect_stream(id, app, remote),
+                State::Fresh | State::Bound(_) => self.connect_stream(id, app, remote, false),
                 State::Connecting { .. } => {
                     let nonblocking = is_nonblocking(&app);
                     if nonblocking {
@@ -44,11 +44,13 @@ impl Supervisor {
         }
     }
 
-    fn connect_stream(&mut self, id: SockId, app: OwnedFd, named: SocketAddr) -> Answered {
+    /// Starts to connect a TCP socket; `fast` is MSG_FASTOPEN's way.
+    pub(super) fn connect_stream(&mut self, id: SockId, app: OwnedFd, named: SocketAddr, fast: bool) -> Answered {
         let redirected = self.names.redirect(named);
         let remote = redirected.unwrap_or(towards(named));
         let sock = self.socks.get_mut(id).ok_or(Errno::BADF)?;
-        let options = sock.options.tcp(sock.family);
+        let mut options = sock.options.tcp(sock.family);
+        options.fast_open_connect |= fast;
         let timeout = sock.options.timeout(libc::SO_SNDTIMEO);
         let stream = sock.stream_mut().ok_or(Errno::BADF)?;
         stream.alias = redirected.map(|_| named);

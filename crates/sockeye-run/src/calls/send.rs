@@ -3,7 +3,7 @@
 use super::is_nonblocking;
 use crate::call::{Answer, Answered, Call, MMSGHDR, Message, TRANSFER_MAX, Wait, WaitKind, core_errno};
 use crate::datagram;
-use crate::socket::{Kind, SockId, State};
+use crate::socket::{Kind, Sock, SockId, State};
 use crate::supervisor::Supervisor;
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -18,8 +18,8 @@ const VLEN_MAX: u64 = 1_024;
 impl Supervisor {
     pub(super) fn sendto(&mut self, call: &Call, id: SockId, app: OwnedFd) -> Answered {
         let flags = call.int(3);
-        if flags & (libc::MSG_OOB | libc::MSG_FASTOPEN) != 0 {
-            return self.refuse(call, "MSG_OOB or MSG_FASTOPEN", Errno::OPNOTSUPP);
+        if flags & libc::MSG_OOB != 0 {
+            return self.refuse(call, "MSG_OOB", Errno::OPNOTSUPP);
         }
         let len = usize::try_from(call.args[2]).unwrap_or(usize::MAX).min(TRANSFER_MAX);
         let message = Message {
@@ -29,6 +29,7 @@ impl Supervisor {
             ..Message::default()
         };
         match self.socks.get(id).map(|sock| &sock.kind) {
+            Some(Kind::Stream(_)) if flags & libc::MSG_FASTOPEN != 0 => self.send_fast(call, id, app, &message, flags),
             // Without an address the kernel does it, whatever the other flags.
             Some(_) if message.name == 0 => Ok(Answer::Continue),
             Some(Kind::Stream(_)) => self.send_stream(call, id, app, &message, flags),
@@ -39,11 +40,12 @@ impl Supervisor {
 
     pub(super) fn sendmsg(&mut self, call: &Call, id: SockId, app: OwnedFd) -> Answered {
         let flags = call.int(2);
-        if flags & (libc::MSG_OOB | libc::MSG_FASTOPEN) != 0 {
-            return self.refuse(call, "MSG_OOB or MSG_FASTOPEN", Errno::OPNOTSUPP);
+        if flags & libc::MSG_OOB != 0 {
+            return self.refuse(call, "MSG_OOB", Errno::OPNOTSUPP);
         }
         let message = call.read_message(call.args[1])?;
         match self.socks.get(id).map(|sock| &sock.kind) {
+            Some(Kind::Stream(_)) if flags & libc::MSG_FASTOPEN != 0 => self.send_fast(call, id, app, &message, flags),
             Some(Kind::Stream(_)) if message.name_len == 0 => Ok(Answer::Continue),
             Some(Kind::Stream(_)) => self.send_stream(call, id, app, &message, flags),
             Some(Kind::Datagram(_)) => self.send_message(call, id, &message).map(|n| Answer::Value(n as i64)),
@@ -105,6 +107,32 @@ impl Supervisor {
         self.take_native_sends(id);
         self.send_datagram(id, outgoing)?;
         Ok(len)
+    }
+
+    /// MSG_FASTOPEN: connects, then sends; the host puts what it can into the SYN (RFC 7413). Who does not wait is told EINPROGRESS, and sends
+    /// when the socket is writable, as without a cookie on Linux.
+    fn send_fast(&mut self, call: &Call, id: SockId, app: OwnedFd, message: &Message, flags: i32) -> Answered {
+        let stream = self.socks.get_mut(id).and_then(Sock::stream_mut).ok_or(Errno::BADF)?;
+        match stream.state {
+            State::Fresh | State::Bound(_) if call.resumed => Err(stream.error.take().unwrap_or(Errno::CONNABORTED)),
+            State::Fresh | State::Bound(_) => {
+                if self.network.host.settings().tcp_fastopen & 1 == 0 {
+                    return self.refuse(call, "MSG_FASTOPEN with tcp_fastopen off", Errno::OPNOTSUPP);
+                }
+                if message.name == 0 {
+                    return Err(Errno::INVAL);
+                }
+                let bytes = call.read_address(message.name, message.name_len as i32)?;
+                let family = self.socks.get(id).ok_or(Errno::BADF)?.family;
+                match family.parse(&bytes).map_err(core_errno)? {
+                    Named::At(remote) => self.connect_stream(id, app, remote, true),
+                    Named::Nothing => Err(Errno::AFNOSUPPORT),
+                }
+            }
+            State::Connected(_) if call.resumed => self.send_stream(call, id, app, message, flags),
+            State::Connecting { .. } => Err(Errno::ALREADY),
+            State::Connected(_) | State::Ended { .. } | State::Listening { .. } => Err(Errno::ISCONN),
+        }
     }
 
     /// A TCP socket pays no attention to the address.
