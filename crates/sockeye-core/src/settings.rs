@@ -114,6 +114,10 @@ settings! {
     tcp_delack: Duration = Duration::from_millis(40), "net.ipv4.tcp_delack_max_us", micros(0..=499_999), "RFC 9293 §3.8.6.3 MUST-40; in Linux a socket option";
     /// Initial congestion window.
     tcp_init_cwnd: u32 = 10, "net.ipv4.tcp_init_cwnd", count("segments", 1..=1_000), "RFC 6928; in Linux `initcwnd` of a route";
+    /// Pacing rate in slow start, of the window a round trip: twice it lets the window double; 0 is no pacing.
+    tcp_pacing_ss_ratio: u32 = 200, "net.ipv4.tcp_pacing_ss_ratio", count("percent", 0..=1_000), "Linux";
+    /// Pacing rate in congestion avoidance, of the window a round trip; 0 is no pacing.
+    tcp_pacing_ca_ratio: u32 = 120, "net.ipv4.tcp_pacing_ca_ratio", count("percent", 0..=1_000), "Linux";
     /// Congestion control of new connections.
     tcp_congestion_control: CongestionControl = CongestionControl::Cubic, "net.ipv4.tcp_congestion_control", word(CongestionControl::NAMES), "RFC 9438";
     /// The window restarts small after idling for an RTO.

@@ -123,6 +123,8 @@ pub struct TcpOptions {
     pub window_clamp: Option<u32>,
     /// `TCP_CONGESTION`, else the host's setting.
     pub congestion: Option<CongestionControl>,
+    /// `SO_MAX_PACING_RATE`, in bytes a second.
+    pub max_pacing_rate: Option<u64>,
     /// `IP_TTL` or `IPV6_UNICAST_HOPS`, else the host's setting.
     pub ttl: Option<u8>,
     /// `IP_TOS` or `IPV6_TCLASS`, without the ECN bits.

@@ -5,6 +5,7 @@
 use super::budget::Pressure;
 use super::congestion::AckSample;
 use super::input::{Cx, Segment};
+use super::pacing;
 use super::recovery::{self, AckEvent};
 use super::sent::{Delivered, Witness};
 use super::seq::SeqNumber;
@@ -60,7 +61,9 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         None
     };
     let rtt = sample_rtt(tcb, flow, cx, &told, advanced, echo);
-    measure_rate(flow, cx, &told);
+    if let Some(newest) = &told.newest {
+        let _ = flow.delivery.on_ack(now, told.bytes, newest, tcb.rtt.min());
+    }
     let ece = tcb.echoes_marks(seg);
     if ece {
         flow.delivered_ce += u64::from(told.bytes);
@@ -97,7 +100,10 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     }
     if round_start {
         flow.max_in_flight = 0;
-        tcb.bits.clear(Bits::CWND_LIMITED);
+        flow.was_cwnd_limited = tcb.bits.take(Bits::CWND_LIMITED);
+    }
+    if told.bytes > 0 {
+        pacing::update(tcb, flow, cx.settings);
     }
     if advanced || told.bytes > 0 || tcb.rexmit == Rexmit::Off {
         timers::rearm(tcb, flow, now, cx.settings);
@@ -125,7 +131,10 @@ fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, rou
         rtt: event.rtt,
         srtt: tcb.rtt.srtt().unwrap_or(Duration::ZERO),
         round_start,
-        cwnd_limited: tcb.bits.has(Bits::CWND_LIMITED) || (in_slow_start && tcb.cwnd < 2 * used),
+        paced: flow.pacing.rate > 0,
+        cwnd_limited: tcb.bits.has(Bits::CWND_LIMITED)
+            || flow.was_cwnd_limited
+            || (in_slow_start && tcb.cwnd < 2 * used),
     };
     let mut window = tcb.window();
     flow.congestion.on_ack(&sample, &mut window);
@@ -240,22 +249,6 @@ fn sample_rtt(
         flow.recent_min = (cx.now, rtt);
     }
     Some(rtt)
-}
-
-/// Bytes delivered over the time since the newest of them was sent: how fast the path takes our data.
-fn measure_rate(flow: &mut Flow, cx: &Cx<'_>, told: &Delivered) {
-    if told.bytes == 0 {
-        return;
-    }
-    flow.delivered += u64::from(told.bytes);
-    flow.delivered_at = cx.now;
-    if let Some(newest) = &told.newest {
-        let interval = cx.now.since(newest.delivered_at).as_nanos();
-        let bytes = u128::from(flow.delivered - newest.delivered);
-        if let Some(rate) = (bytes * 1_000_000_000).checked_div(interval) {
-            flow.rate = u64::try_from(rate).unwrap_or(u64::MAX);
-        }
-    }
 }
 
 /// The send buffer follows the congestion window: twice that, so that the next window is at hand.

@@ -1,7 +1,7 @@
 //! What must hold on every connection after every step. Each check is named after what it protects, and where the rule stands.
 
 use super::tcb::{Bits, Rexmit, Tcb};
-use crate::socket::State;
+use crate::socket::{Limited, State};
 
 /// A rule that did not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,13 @@ const RULES: &[Rule] = &[
             || t.has_outstanding()
             || matches!(t.rexmit, Rexmit::Persist)
             || t.bits.has(Bits::READY)
+            || t.flow.as_ref().is_some_and(|f| f.pacing.wake.is_some())
+    }),
+    // Liveness: what waits for its burst is woken.
+    ("what pacing holds has a timer", |t| {
+        t.flow
+            .as_ref()
+            .is_none_or(|f| f.limited.1 != Limited::Pacing || f.pacing.wake.is_some() || t.bits.has(Bits::READY))
     }),
     // RFC 5681 §3.1.
     ("cwnd at least one segment", |t| {

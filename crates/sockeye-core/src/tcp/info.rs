@@ -89,14 +89,17 @@ impl Tcb {
             info.lost = flow.sent.lost().div_ceil(mss);
             info.retrans = flow.sent.resent().div_ceil(mss);
             info.rcv_rtt = flow.tune.rtt();
-            info.delivery_rate = flow.rate;
-            info.delivered = u32::try_from(flow.delivered / u64::from(mss)).unwrap_or(u32::MAX);
+            info.delivery_rate = flow.delivery.rate;
+            info.delivered = u32::try_from(flow.delivery.delivered / u64::from(mss)).unwrap_or(u32::MAX);
             info.delivered_ce = u32::try_from(flow.delivered_ce / u64::from(mss)).unwrap_or(u32::MAX);
             info.reord_seen = u32::from(flow.recovery.rack.reordering_seen());
             info.rcv_ooopack = flow.assembler.islands() as u32;
             let spent = |by: Limited| flow.limited_sums[by as usize] / 1_000;
             info.rwnd_limited = spent(Limited::ReceiveWindow);
-            info.busy_time = spent(Limited::ReceiveWindow) + spent(Limited::CongestionWindow);
+            info.busy_time = spent(Limited::ReceiveWindow) + spent(Limited::CongestionWindow) + spent(Limited::Pacing);
+            if flow.pacing.rate > 0 {
+                info.pacing_rate = flow.pacing.rate;
+            }
         }
         info
     }

@@ -18,7 +18,8 @@
 //! | `recovery` | episodes of loss; duplicates without SACK | RFC 5681, 6582, 3042 |
 //! | `rack`, `tail_probe` | what is lost, and asking for it | RFC 8985 |
 //! | `undo`, `frto` | was it lost indeed | RFC 3522, 3708, 4015, 5682 |
-//! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 9937, 8312 |
+//! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 9937, 9438, 9406 |
+//! | `rate`, `pacing` | how fast the path delivers; how fast bursts leave | draft-ietf-ccwg-bbr §4.1 |
 //! | `ecn` | congestion told by marks | RFC 3168 §6.1, 8511 |
 //! | `assembler` | bytes out of order | §3.10.7.4 |
 //! | `window` | what we offer to receive | §3.8.6 |
@@ -50,8 +51,10 @@ mod listen;
 mod open;
 mod options;
 mod output;
+mod pacing;
 mod prr;
 mod rack;
+mod rate;
 mod recovery;
 mod rtt;
 mod sent;

@@ -128,8 +128,13 @@ fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Pac
         limited(flow, cx, Limited::CongestionWindow);
         return None;
     }
+    let pace = flow.pacing.room(cx.now);
+    if pace < unit.min(run.len) {
+        return held(flow, cx);
+    }
     let in_window = wnd_end.since(run.start).max(unit as i32) as u32;
-    let len = whole_units(run.len.min(in_window).min(room.max(unit)).min(MAX_BURST), unit, run.len);
+    let most = run.len.min(in_window).min(room.min(pace).max(unit)).min(MAX_BURST);
+    let len = whole_units(most, unit, run.len);
     Some(send_again(tcb, flow, cx, run.start, len, unit, &options))
 }
 
@@ -145,11 +150,12 @@ fn send_again(
 ) -> Packet {
     let segments = len.div_ceil(unit.max(1));
     let ts = tcb.bits.has(Bits::TIMESTAMPS).then(|| tcb.ts_value(cx.now));
+    let in_flight = flow.sent.in_flight();
     let now = Sending {
         at: cx.now,
-        delivered: flow.delivered,
-        delivered_at: flow.delivered_at,
+        stamp: flow.delivery.stamp(cx.now, in_flight),
     };
+    flow.pacing.on_sent(cx.now, len);
     flow.sent.resend(seq, len, segments, now);
     flow.recovery.on_resent(seq, len, ts);
     // RFC 6675 §6: what is repeated in good time must not run into the timeout of the first time.
@@ -163,15 +169,25 @@ fn send_again(
     packet
 }
 
+/// There is something to send and room for it in both windows, and it waits for the next burst.
+fn held(flow: &mut Flow, cx: &Cx<'_>) -> Option<Packet> {
+    flow.pacing.hold();
+    limited(flow, cx, Limited::Pacing);
+    None
+}
+
 /// New data and FIN.
 fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     let unsent = tcb.unsent();
     let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT) && tcb.is_synchronized();
+    let pipe = flow.recovery.pipe(&flow.sent);
     if unsent == 0 && !fin {
+        if pipe < tcb.cwnd && flow.sent.lost() == 0 {
+            flow.delivery.on_app_limited(pipe);
+        }
         limited(flow, cx, Limited::Application);
         return None;
     }
-    let pipe = flow.recovery.pipe(&flow.sent);
     let (unit, options) = full_segment(tcb, flow, cx);
     let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
     let cwnd_room = tcb.cwnd.saturating_sub(pipe);
@@ -186,6 +202,11 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
             return None;
         }
     };
+    let pace = flow.pacing.room(cx.now);
+    if pace < unit.min(len) {
+        return held(flow, cx);
+    }
+    let len = whole_units(len.min(pace), unit, len);
     tcb.bits.clear(Bits::UNCORK);
     let with_fin = fin && len == unsent;
     Some(send_new(tcb, flow, cx, len, with_fin, unit, &options))
@@ -258,8 +279,7 @@ fn send_new(
     let seq = tcb.snd_nxt;
     let seg_len = len + u32::from(fin);
     if flow.sent.is_empty() {
-        // A new flight: rate and timeout are measured from here. RFC 6298 §5.1.
-        flow.delivered_at = cx.now;
+        // A new flight: the timeout counts from here. RFC 6298 §5.1.
         flow.rto_from = cx.now;
     }
     if fin {
@@ -271,6 +291,8 @@ fn send_new(
         };
         tcb.enter(next);
     }
+    let stamp = flow.delivery.stamp(cx.now, flow.sent.in_flight());
+    flow.pacing.on_sent(cx.now, seg_len);
     flow.sent.push(Sent {
         start: seq,
         len: seg_len,
@@ -278,8 +300,7 @@ fn send_new(
         fate: Fate::Flying,
         resent: false,
         at: cx.now,
-        delivered: flow.delivered,
-        delivered_at: flow.delivered_at,
+        stamp,
     });
     tcb.snd_nxt += seg_len;
     if !len.is_multiple_of(unit) {

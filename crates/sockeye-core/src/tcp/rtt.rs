@@ -65,6 +65,12 @@ impl Rtt {
         (self.srtt != 0).then(|| Duration::from_micros(u64::from(self.srtt / SCALE)))
     }
 
+    /// The average or the latest sample, whichever is shorter: the average is long in following a queue that drains.
+    pub(super) fn brisk(&self) -> Option<Duration> {
+        let us = (self.srtt / SCALE).min(self.latest);
+        (self.srtt != 0).then(|| Duration::from_micros(u64::from(us)))
+    }
+
     /// For TCP_INFO, in microseconds.
     pub(super) fn srtt_us(&self) -> u32 {
         self.srtt / SCALE

@@ -5,6 +5,7 @@
 //! Spec: RFC 2018 (SACK), RFC 6675 §3 (pipe), RFC 8985 §5 (what is kept per segment).
 
 use super::options::{ts_before, ts_clock};
+use super::rate::Stamp;
 use super::seq::SeqNumber;
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
@@ -36,9 +37,8 @@ pub(super) struct Sent {
     pub(super) resent: bool,
     /// When it was last sent.
     pub(super) at: Instant,
-    /// Bytes delivered on this connection when it was sent, and when that was: for the delivery rate.
-    pub(super) delivered: u64,
-    pub(super) delivered_at: Instant,
+    /// What was noted then, for the delivery rate.
+    pub(super) stamp: Stamp,
 }
 
 impl Sent {
@@ -67,7 +67,9 @@ impl Sent {
     fn alike(&self, other: &Self) -> bool {
         self.fate == other.fate
             && (self.fate == Fate::Sacked
-                || (self.at == other.at && self.resent == other.resent && self.delivered == other.delivered))
+                || (self.at == other.at
+                    && self.resent == other.resent
+                    && self.stamp.delivered == other.stamp.delivered))
     }
 
     fn join(&mut self, other: &Self) {
@@ -247,10 +249,10 @@ impl Scoreboard {
         if let Some(last) = self.runs.back_mut()
             && last.fate == Fate::Flying
             && !last.resent
-            && (full || (last.at == run.at && last.delivered == run.delivered))
+            && (full || (last.at == run.at && last.stamp.delivered == run.stamp.delivered))
         {
             last.join(&run);
-            (last.delivered, last.delivered_at) = (run.delivered, run.delivered_at);
+            last.stamp = run.stamp;
             return;
         }
         self.runs.push_back(run);
@@ -426,8 +428,7 @@ impl Scoreboard {
     /// Records that the `len` bytes from `seq`, which lie in one run, left again now, in `segs` segments.
     pub(super) fn resend(&mut self, seq: SeqNumber, len: u32, segs: u32, now: Sending) {
         let stamp = |run: &mut Sent| {
-            (run.fate, run.resent, run.at) = (Fate::Flying, true, now.at);
-            (run.delivered, run.delivered_at) = (now.delivered, now.delivered_at);
+            (run.fate, run.resent, run.at, run.stamp) = (Fate::Flying, true, now.at, now.stamp);
         };
         let Some(range) = self.range(seq, seq + len, true) else {
             return;
@@ -469,9 +470,7 @@ impl Scoreboard {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sending {
     pub(super) at: Instant,
-    /// Bytes delivered on this connection by then, and when that was.
-    pub(super) delivered: u64,
-    pub(super) delivered_at: Instant,
+    pub(super) stamp: Stamp,
 }
 
 #[cfg(test)]
@@ -486,8 +485,7 @@ mod tests {
             fate: Fate::Flying,
             resent: false,
             at: Instant::from_millis(at),
-            delivered: 0,
-            delivered_at: Instant::ZERO,
+            stamp: Stamp::default(),
         }
     }
 
@@ -524,8 +522,7 @@ mod tests {
         assert_eq!(board.next_lost().map(|r| r.start), Some(SeqNumber(0)));
         let now = Sending {
             at: Instant::from_millis(50),
-            delivered: 0,
-            delivered_at: Instant::ZERO,
+            stamp: Stamp::default(),
         };
         board.resend(SeqNumber(0), 100, 1, now);
         board.resend(SeqNumber(100), 20, 1, now);

@@ -5,6 +5,8 @@
 
 use super::assembler::Assembler;
 use super::congestion::{Congestion, Window};
+use super::pacing::Pacing;
+use super::rate::Delivery;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::sent::Scoreboard;
@@ -133,13 +135,10 @@ pub(super) struct Flow {
     pub(super) tune: Tune,
     /// What the SYN carries, until it is answered.
     pub(super) early: Option<Box<super::fast_open::Early>>,
-    /// Bytes delivered so far, and when that was last counted: the clock of delivery-rate samples.
-    pub(super) delivered: u64,
-    pub(super) delivered_at: Instant,
+    pub(super) delivery: Delivery,
+    pub(super) pacing: Pacing,
     /// Bytes delivered by acknowledgements that told of marks.
     pub(super) delivered_ce: u64,
-    /// The latest delivery rate, in bytes a second.
-    pub(super) rate: u64,
     /// Sequence number whose acknowledgement ends the current round trip.
     pub(super) round_end: SeqNumber,
     /// When the retransmission timer was last started anew. RFC 6298 §5.
@@ -152,6 +151,8 @@ pub(super) struct Flow {
     pub(super) timeouts_since: Option<Instant>,
     /// Most bytes in flight since the last acknowledgement that found the window in use.
     pub(super) max_in_flight: u32,
+    /// The congestion window held us back in the round trip before: pacing lets it do so late in a round.
+    pub(super) was_cwnd_limited: bool,
     /// Time accounting for "limited by": since when, by what, and the sums in nanoseconds.
     pub(super) limited: (Instant, Limited),
     pub(super) limited_sums: [u64; 5],
@@ -366,6 +367,7 @@ impl Tcb {
             .and_then(|o| o.congestion)
             .unwrap_or(settings.tcp_congestion_control);
         let round_end = self.snd_nxt;
+        let pacing = Pacing::allowed(self.opt().max_pacing_rate, u32::from(self.mss));
         self.flow.get_or_insert_with(|| {
             Box::new(Flow {
                 sent: Scoreboard::default(),
@@ -374,16 +376,16 @@ impl Tcb {
                 assembler: Assembler::default(),
                 tune: Tune::default(),
                 early: None,
-                delivered: 0,
-                delivered_at: now,
+                delivery: Delivery::default(),
+                pacing,
                 delivered_ce: 0,
-                rate: 0,
                 round_end,
                 rto_from: now,
                 recent_min: (now, Duration::MAX),
                 samples: (0, 0),
                 timeouts_since: None,
                 max_in_flight: 0,
+                was_cwnd_limited: false,
                 limited: (now, Limited::Application),
                 limited_sums: [0; 5],
             })
@@ -494,7 +496,8 @@ impl Tcb {
     /// When any timer of this connection is due next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let rexmit = (self.rexmit != Rexmit::Off).then_some(self.rexmit_at);
-        [rexmit, self.delack_at.map(untick), self.slow_at.map(untick)]
+        let pacing = self.flow.as_ref().and_then(|flow| flow.pacing.wake);
+        [rexmit, self.delack_at.map(untick), self.slow_at.map(untick), pacing]
             .into_iter()
             .flatten()
             .min()

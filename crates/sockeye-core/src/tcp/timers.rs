@@ -24,6 +24,9 @@ pub(crate) fn on_deadline(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         tcb.slow_at = None;
         on_slow_timer(tcb, cx);
     }
+    if let Some(flow) = &mut tcb.flow {
+        flow.pacing.on_deadline(cx.now);
+    }
     if tcb.rexmit != Rexmit::Off && tcb.rexmit_at <= cx.now {
         let what = std::mem::take(&mut tcb.rexmit);
         on_rexmit(tcb, cx, what);
@@ -40,8 +43,10 @@ fn on_rexmit(tcb: &mut Tcb, cx: &mut Cx<'_>, what: Rexmit) {
             let Some(mut flow) = tcb.flow.take() else { return };
             match what {
                 Rexmit::TailProbe => {
-                    tcb.bits.set(Bits::TAIL_PROBE);
-                    // Should there be nothing to probe with, the timeout stands.
+                    // Where pacing holds the next burst it is not the tail. Should there be nothing to probe with, the timeout stands.
+                    if flow.pacing.wake.is_none() {
+                        tcb.bits.set(Bits::TAIL_PROBE);
+                    }
                     arm_timeout(tcb, &flow, cx.now, cx.settings);
                 }
                 Rexmit::Reorder => {

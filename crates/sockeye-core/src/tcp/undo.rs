@@ -117,7 +117,9 @@ pub(super) fn needless(tcb: &Tcb, flow: &mut Flow, event: &AckEvent) -> bool {
             return true;
         }
     }
-    event.repeated_in_vain && undo.repeats.is_empty() && !undo.blurred
+    // Or all that was taken for lost arrived before its turn to be repeated came.
+    let unrepeated = flow.recovery.phase == Phase::Recovery && undo.until.is_none() && flow.sent.lost() == 0;
+    undo.repeats.is_empty() && !undo.blurred && (event.repeated_in_vain || unrepeated)
 }
 
 /// Puts window and threshold back. RFC 4015 §3.2.

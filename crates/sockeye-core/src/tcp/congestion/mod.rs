@@ -19,6 +19,9 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// A threshold from here on was never set by a loss.
+    pub(super) const UNKNOWN: u32 = u32::MAX / 2;
+
     pub(super) fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }
@@ -34,6 +37,8 @@ pub(super) struct AckSample {
     pub(super) srtt: Duration,
     /// True at the first acknowledgement of a new round trip.
     pub(super) round_start: bool,
+    /// What leaves is paced: a window may grow by much at once. RFC 9406 §4.2.
+    pub(super) paced: bool,
     /// The window was in use: it may grow. RFC 7661 §4.
     pub(super) cwnd_limited: bool,
 }
@@ -76,6 +81,13 @@ impl Congestion {
         match self {
             Self::Reno(reno) => reno,
             Self::Cubic(cubic) => cubic,
+        }
+    }
+
+    /// Bytes a second at which bursts leave, for an algorithm that says so.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        match self {
+            Self::Reno(_) | Self::Cubic(_) => None,
         }
     }
 
