@@ -53,6 +53,11 @@ impl Inbox {
         Some(received)
     }
 
+    /// The oldest datagram, which stays.
+    pub(crate) fn peek(&self) -> Option<&Received> {
+        self.queue.front()
+    }
+
     /// Datagrams and payload bytes waiting.
     pub(crate) fn queued(&self) -> (usize, usize) {
         (self.queue.len(), self.bytes)

@@ -14,6 +14,13 @@ macro_rules! ids {
             pub(crate) index: u32,
             pub(crate) generation: u32,
         }
+
+        impl $name {
+            /// Which slot of its kind it lies in: a small number, used again once it names nothing. For tables beside the host's.
+            pub const fn slot(self) -> usize {
+                self.index as usize
+            }
+        }
     )*};
 }
 

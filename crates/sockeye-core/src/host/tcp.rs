@@ -5,6 +5,7 @@ use super::{Host, InterfaceId};
 use crate::buf::Rope;
 use crate::demux::{Entry, Member};
 use crate::error::{BindError, ConnectError, ListenError, SocketError, WriteError};
+use crate::packet::Body;
 use crate::port::NO_CLAIM;
 use crate::socket::{BindOptions, Binding, Close, ListenerId, Readiness, Shutdown, State, TcpId, TcpInfo, TcpOptions};
 use crate::tcp::{Bits, Cx, Listener, Pending, SeqNumber, connect};
@@ -339,6 +340,11 @@ impl Host {
     /// Copies received bytes from offset `skip` on into `buf`, and leaves them. Returns how many.
     pub fn tcp_peek(&mut self, id: TcpId, skip: usize, buf: &mut [u8]) -> usize {
         self.tcp.conn(id).map_or(0, |tcb| tcb.peek(skip, buf))
+    }
+
+    /// Appends up to `max` received bytes to `into` as shared slices, and leaves them. Returns how many.
+    pub fn tcp_peek_slices(&mut self, id: TcpId, max: usize, into: &mut Body) -> usize {
+        self.tcp.conn_mut(id).map_or(0, |tcb| tcb.peek_slices(max, into))
     }
 
     /// Queues as much of `data` as the send buffer takes, and leaves the rest in it. Returns how much; after less than all an event follows

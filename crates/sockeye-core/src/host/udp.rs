@@ -148,6 +148,11 @@ impl Host {
         self.udp.get_mut(id)?.inbox.pop()
     }
 
+    /// The oldest received datagram, which stays for the next receive.
+    pub fn udp_peek(&self, id: UdpId) -> Option<&Received> {
+        self.udp.get(id)?.inbox.peek()
+    }
+
     /// Datagrams and payload bytes waiting.
     pub fn udp_queued(&self, id: UdpId) -> (usize, usize) {
         self.udp.get(id).map_or((0, 0), |socket| socket.inbox.queued())

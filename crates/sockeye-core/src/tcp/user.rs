@@ -5,6 +5,7 @@ use super::recovery::Phase;
 use super::tcb::{Bits, Tcb};
 use crate::buf::Rope;
 use crate::error::{SocketError, WriteError};
+use crate::packet::Body;
 use crate::socket::{State, TcpOptions};
 use bytes::Bytes;
 
@@ -85,6 +86,14 @@ impl Tcb {
             done += n;
         }
         done
+    }
+
+    /// Appends up to `max` received bytes to `into`, shared, without taking them.
+    pub(crate) fn peek_slices(&mut self, max: usize, into: &mut Body) -> usize {
+        let Some(rx) = &mut self.rx else { return 0 };
+        let n = rx.len().min(max);
+        rx.slice(0, n, into);
+        n
     }
 
     /// Sets the options; what they change takes effect at once.

@@ -7,3 +7,4 @@ pub mod resolv_conf;
 pub mod zone;
 
 pub use answers::Answers;
+pub(crate) use answers::normal;

@@ -1,0 +1,334 @@
+//! What a host is made from, and what can be wrong with it.
+
+use super::driver::Driver;
+use super::shard::{Port, Shard};
+use super::{Handle, Host};
+use crate::link::{Caps, Link};
+use sockeye_core::HostConfig;
+use sockeye_core::host::{InterfaceConfig, InterfaceId, Route};
+use sockeye_core::settings::{Settings, SysctlError};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// Describes a [`Host`]; [`build`](Self::build) makes it. What is wrong with the description comes out there, as a value.
+///
+/// ```
+/// use sockeye::{Host, link};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (link, wire) = link::channel(1_420);
+/// let host = Host::builder()
+///     .address("10.0.0.2/24")
+///     .address("fd00::2/64")
+///     .link(link)
+///     .route("0.0.0.0/0", "10.0.0.1")
+///     .sysctl("net.ipv4.tcp_congestion_control", "reno")
+///     .seed(7)
+///     .build()?;
+/// # drop((host, wire));
+/// # Ok(()) }
+/// ```
+#[derive(Default)]
+#[must_use = "build() makes the host"]
+pub struct HostBuilder {
+    addresses: Vec<String>,
+    links: Vec<Box<dyn Link>>,
+    interfaces: Vec<Interface>,
+    routes: Vec<(String, String)>,
+    names: Vec<(String, IpAddr)>,
+    settings: Settings,
+    wrong: Option<SysctlError>,
+    seed: Option<u64>,
+}
+
+/// One interface of a host with several: a link, and the addresses on it. See [`HostBuilder::interface`].
+#[must_use = "hand it to HostBuilder::interface"]
+pub struct Interface {
+    link: Box<dyn Link>,
+    addresses: Vec<String>,
+}
+
+/// Why a host could not be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Not an address with a prefix length.
+    Address(String),
+    /// Not a network with a prefix length, or not a router's address of the same family.
+    Route(String, String),
+    /// The router is on none of the host's links.
+    Router(IpAddr),
+    /// Which link has the addresses cannot be told.
+    WhichLink,
+    /// There are addresses, and no link.
+    NoLink,
+    /// A link's MTU is out of range.
+    Mtu(u32),
+    /// A setting that there is not, or a value that it does not take.
+    Sysctl(SysctlError),
+    /// No tokio runtime is running here.
+    NoRuntime,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(text) => write!(
+                f,
+                "`{text}` is no address with a prefix length; 10.0.0.1/24 and fd00::1/64 are"
+            ),
+            Self::Route(network, via) => write!(
+                f,
+                "no route from `{network}` by `{via}`; a network and a router of the same family are wanted: 0.0.0.0/0 by 10.0.0.1"
+            ),
+            Self::Router(via) => write!(
+                f,
+                "router {via} is on no link of this host: no address of the host is in its network"
+            ),
+            Self::WhichLink => f.write_str("with several links, say which has which address: HostBuilder::interface"),
+            Self::NoLink => f.write_str("an address needs a link; without one a host has its loopback addresses"),
+            Self::Mtu(mtu) => write!(
+                f,
+                "a link's MTU of {mtu} is out of range; 68 to 65535 bytes are in it, from 1280 on with IPv6"
+            ),
+            Self::Sysctl(error) => error.fmt(f),
+            Self::NoRuntime => f.write_str(
+                "a host needs a tokio runtime to be built on, with time enabled: call build() inside of one",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<BuildError> for io::Error {
+    fn from(error: BuildError) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+impl Interface {
+    /// An interface on `link`, without addresses yet.
+    pub fn new(link: impl Link) -> Self {
+        Self {
+            link: Box::new(link),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// Adds an address with its prefix length: `10.0.0.1/24`.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+}
+
+impl fmt::Debug for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interface")
+            .field("caps", &self.link.caps())
+            .field("addresses", &self.addresses)
+            .finish()
+    }
+}
+
+impl HostBuilder {
+    /// Adds an address with its prefix length to the host's one link: `10.0.0.1/24`, `fd00::1/64`. Before or after the link is the same.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.addresses.push(address.into());
+        self
+    }
+
+    /// The link of a host with one. For several see [`HostBuilder::interface`].
+    pub fn link(mut self, link: impl Link) -> Self {
+        self.links.push(Box::new(link));
+        self
+    }
+
+    /// Adds a link with its addresses.
+    ///
+    /// ```
+    /// use sockeye::{Host, Interface, link};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ((left, _a), (right, _b)) = (link::pair(), link::pair());
+    /// let host = Host::builder()
+    ///     .interface(Interface::new(left).address("10.1.0.1/24"))
+    ///     .interface(Interface::new(right).address("10.2.0.1/24"))
+    ///     .build()?;
+    /// # drop(host);
+    /// # Ok(()) }
+    /// ```
+    pub fn interface(mut self, interface: Interface) -> Self {
+        self.interfaces.push(interface);
+        self
+    }
+
+    /// Packets to `network` go to the router `via`, which must be on one of the links: `route("0.0.0.0/0", "10.0.0.1")`. Each address has the
+    /// route to its own network already.
+    pub fn route(mut self, network: impl Into<String>, via: impl Into<String>) -> Self {
+        self.routes.push((network.into(), via.into()));
+        self
+    }
+
+    /// Teaches the host a name, as a line of `/etc/hosts` does. `localhost` it knows. Case does not matter.
+    pub fn name(mut self, name: impl Into<String>, address: impl Into<IpAddr>) -> Self {
+        self.names.push((name.into(), address.into()));
+        self
+    }
+
+    /// Sets what Linux's `sysctl` calls `name`, in Linux's notation: `sysctl("net.ipv4.tcp_sack", "0")`. The defaults are safe and meant to stay.
+    pub fn sysctl(mut self, name: &str, value: &str) -> Self {
+        if let Err(error) = self.settings.set(name, value) {
+            self.wrong.get_or_insert(error);
+        }
+        self
+    }
+
+    /// All chance of the host follows from this, and all its secrets: for tests. Without it they are drawn anew each time.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The host, moved along by a task on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// See [`BuildError`]: what was wrong, and what would be right.
+    pub fn build(self) -> Result<Host, BuildError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let names = names(&self.names);
+        let shard = Arc::new(self.assemble()?);
+        drop(runtime.spawn(Driver::new(Arc::clone(&shard))));
+        Ok(Host {
+            handle: Arc::new(Handle { shard, names }),
+        })
+    }
+
+    fn assemble(mut self) -> Result<Shard, BuildError> {
+        if let Some(error) = self.wrong {
+            return Err(BuildError::Sysctl(error));
+        }
+        match (self.links.len(), self.addresses.is_empty()) {
+            (0, false) => return Err(BuildError::NoLink),
+            (2.., false) => return Err(BuildError::WhichLink),
+            _ => {}
+        }
+        for link in self.links {
+            self.interfaces.push(Interface {
+                link,
+                addresses: std::mem::take(&mut self.addresses),
+            });
+        }
+        let mut host = sockeye_core::Host::new(HostConfig {
+            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
+            settings: self.settings,
+            ..HostConfig::default()
+        });
+        let mut ports = Vec::new();
+        let mut networks = Vec::new();
+        for (nth, interface) in self.interfaces.into_iter().enumerate() {
+            let caps = interface.link.caps();
+            let addresses: Result<Vec<_>, _> = interface.addresses.iter().map(|text| parse(text)).collect();
+            let addresses = addresses?;
+            check_mtu(caps, &addresses)?;
+            let id = host.add_interface(InterfaceConfig {
+                name: format!("eth{nth}"),
+                medium: caps.medium,
+                mtu: caps.mtu,
+                gso: caps.gso,
+                addresses: addresses.clone(),
+            });
+            networks.extend(addresses.into_iter().map(|network| (network, id)));
+            ports.push(Port::new(id, caps.checksum, interface.link));
+        }
+        for (network, via) in self.routes {
+            host.add_route(route(&network, &via, &networks)?);
+        }
+        Ok(Shard::new(host, ports))
+    }
+}
+
+impl fmt::Debug for HostBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HostBuilder")
+            .field("addresses", &self.addresses)
+            .field("links", &self.links.len())
+            .field("interfaces", &self.interfaces)
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
+    }
+}
+
+fn names(given: &[(String, IpAddr)]) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut names = BTreeMap::from([(
+        "localhost".to_owned(),
+        vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+    )]);
+    for (name, address) in given {
+        names.entry(crate::names::normal(name)).or_default().push(*address);
+    }
+    names
+}
+
+/// An address or network with its prefix length.
+fn parse(text: &str) -> Result<(IpAddr, u8), BuildError> {
+    let wrong = || BuildError::Address(text.to_owned());
+    let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
+    let (address, prefix): (IpAddr, u8) = (
+        address.parse().map_err(|_| wrong())?,
+        prefix.parse().map_err(|_| wrong())?,
+    );
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    if prefix > longest {
+        return Err(wrong());
+    }
+    Ok((address, prefix))
+}
+
+fn check_mtu(caps: Caps, addresses: &[(IpAddr, u8)]) -> Result<(), BuildError> {
+    let least = if addresses.iter().any(|(address, _)| address.is_ipv6()) {
+        1_280
+    } else {
+        68
+    };
+    if (least..=65_535).contains(&caps.mtu) {
+        Ok(())
+    } else {
+        Err(BuildError::Mtu(caps.mtu))
+    }
+}
+
+/// A route by the interface whose network the router is in.
+fn route(network: &str, via: &str, networks: &[((IpAddr, u8), InterfaceId)]) -> Result<Route, BuildError> {
+    let wrong = || BuildError::Route(network.to_owned(), via.to_owned());
+    let (to, prefix) = parse(network).map_err(|_| wrong())?;
+    let via: IpAddr = via.parse().map_err(|_| wrong())?;
+    if to.is_ipv4() != via.is_ipv4() {
+        return Err(wrong());
+    }
+    let (_, interface) = networks
+        .iter()
+        .find(|((own, prefix), _)| covers(*own, *prefix, via))
+        .ok_or(BuildError::Router(via))?;
+    Ok(Route {
+        network: to,
+        prefix,
+        via: Some(via),
+        interface: *interface,
+    })
+}
+
+/// True when `address` is in the network of `own`.
+fn covers(own: IpAddr, prefix: u8, address: IpAddr) -> bool {
+    let differ = match (own, address) {
+        (IpAddr::V4(own), IpAddr::V4(address)) => u128::from(u32::from(own) ^ u32::from(address)) << 96,
+        (IpAddr::V6(own), IpAddr::V6(address)) => u128::from(own) ^ u128::from(address),
+        _ => return false,
+    };
+    differ.leading_zeros() >= u32::from(prefix)
+}

@@ -1,0 +1,284 @@
+use super::*;
+use crate::link::{self, Impaired, Link};
+use sockeye_core::netem::{Loss, Netem};
+use std::io::ErrorKind;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Hosts 10.0.0.1 and 10.0.0.2 on a link in memory; the first as bad as asked for.
+fn two(netem: &Netem) -> (Host, Host) {
+    let (left, right) = link::pair();
+    let left = Impaired::new(left, netem, netem, 1);
+    let one = |link: Box<dyn Link>, address: &str, seed| Host::builder().address(address).link(link).seed(seed).build();
+    (
+        one(Box::new(left), "10.0.0.1/24", 1).unwrap(),
+        one(Box::new(right), "10.0.0.2/24", 2).unwrap(),
+    )
+}
+
+fn bad() -> Netem {
+    Netem {
+        loss: Loss::Random(0.02),
+        delay: Duration::from_millis(10),
+        ..Netem::NONE
+    }
+}
+
+async fn connected(server: &Host, client: &Host) -> (TcpStream, TcpStream) {
+    let listener = server.tcp_listen("0.0.0.0:80").await.unwrap();
+    let (here, there) = tokio::join!(client.tcp_connect("10.0.0.1:80"), listener.accept());
+    (there.unwrap().0, here.unwrap())
+}
+
+/// The driver is gone.
+async fn ended(shard: &std::sync::Weak<Shard>) {
+    while shard.strong_count() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_arrive_whole_over_a_bad_link() {
+    let (server, client) = two(&bad());
+    let (mut there, mut here) = connected(&server, &client).await;
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let copy = sent.clone();
+    let writing = tokio::spawn(async move {
+        here.write_all(&copy).await.unwrap();
+        here.shutdown().await.unwrap();
+        here
+    });
+    let mut got = Vec::new();
+    there.read_to_end(&mut got).await.unwrap();
+    assert!(got == sent, "{} of {} bytes, or others", got.len(), sent.len());
+    let here = writing.await.unwrap();
+    assert!(here.info().unwrap().total_retrans > 0, "the link was not bad");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_delivers_and_ends_the_driver() {
+    let (server, client) = two(&bad());
+    let (mut there, mut here) = connected(&server, &client).await;
+    let (server_shard, client_shard) = (
+        Arc::downgrade(&server.handle.shard),
+        Arc::downgrade(&client.handle.shard),
+    );
+    here.write_all(&[7; 10_000]).await.unwrap();
+    drop((here, client));
+    let mut got = Vec::new();
+    there.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got.len(), 10_000);
+    drop((there, server));
+    ended(&client_shard).await;
+    ended(&server_shard).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_goes_with_unread_bytes_resets() {
+    let (server, client) = two(&Netem::NONE);
+    let (there, mut here) = connected(&server, &client).await;
+    here.write_all(b"never read").await.unwrap();
+    there.readable().await.unwrap();
+    drop((there, server));
+    let error = here.read(&mut [0; 8]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_futures_leave_nothing() {
+    let (server, client) = two(&Netem::NONE);
+    let (there, here) = connected(&server, &client).await;
+    let udp = server.udp_bind("0.0.0.0:9").await.unwrap();
+    let listener = server.tcp_listen("0.0.0.0:81").await.unwrap();
+    let soon = Duration::from_millis(1);
+    let mut buf = [0; 8];
+    let (mut other, mut third) = (buf, buf);
+    for _ in 0..3 {
+        let all = async {
+            tokio::join!(
+                there.readable(),
+                there.peek(&mut buf),
+                there.read_chunk(1),
+                here.peek(&mut other),
+                async { listener.accept().await.map(drop) },
+                udp.recv(&mut third)
+            )
+        };
+        assert!(tokio::time::timeout(soon, all).await.is_err());
+        let nowhere = client.tcp_connect("10.0.0.77:1");
+        assert!(tokio::time::timeout(soon, nowhere).await.is_err());
+    }
+    for host in [&server, &client] {
+        host.shard().look(|stack| {
+            assert_eq!(stack.waiters.count(), 0);
+            assert_eq!(stack.host.tcp_ids().count(), 1);
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_reader_stops_its_writer_and_nobody_else() {
+    let (server, client) = two(&Netem::NONE);
+    let (mut there, mut here) = connected(&server, &client).await;
+    let writing = tokio::spawn(async move {
+        here.write_all(&vec![1; 32 << 20]).await.unwrap();
+        here.shutdown().await.unwrap();
+    });
+    let listener = server.tcp_listen("0.0.0.0:81").await.unwrap();
+    for _ in 0..10 {
+        let (other, accepted) = tokio::join!(client.tcp_connect("10.0.0.1:81"), listener.accept());
+        other.unwrap().write_all(b"passes").await.unwrap();
+        let mut got = [0; 6];
+        accepted.unwrap().0.read_exact(&mut got).await.unwrap();
+    }
+    assert!(!writing.is_finished());
+    let mut total = 0;
+    let mut buf = vec![0; 100_000];
+    loop {
+        match there.read(&mut buf).await.unwrap() {
+            0 => break,
+            n => total += n,
+        }
+    }
+    assert_eq!(total, 32 << 20);
+    writing.await.unwrap();
+}
+
+#[test]
+fn an_aborted_runtime_leaves_nobody_waiting() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (doomed, lasting) = (runtime(), runtime());
+    let (left, right) = link::pair();
+    let build = |link, address| Host::builder().address(address).link(link).build().unwrap();
+    let server = doomed.block_on(async { build(left, "10.0.0.1/24") });
+    let client = lasting.block_on(async { build(right, "10.0.0.2/24") });
+    let (there, mut here) = lasting.block_on(connected(&server, &client));
+    let waiting = lasting.spawn(async move { there.peek(&mut [0; 1]).await });
+    while server.shard().look(|stack| stack.waiters.count()) == 0 {
+        std::thread::yield_now();
+    }
+    drop(doomed);
+    let error = lasting.block_on(waiting).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+    let error = lasting.block_on(here.read(&mut [0; 1])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let error = lasting.block_on(server.tcp_connect("10.0.0.2:1")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+}
+
+#[tokio::test]
+async fn wrong_descriptions_are_told_as_values() {
+    let wire = || link::channel(1_500).0;
+    let builder = || Host::builder().link(wire()).address("10.0.0.1/24");
+    for (built, want) in [
+        (Host::builder().address("10.0.0.1/24"), BuildError::NoLink),
+        (builder().link(wire()), BuildError::WhichLink),
+        (builder().address("10.0.0.1"), BuildError::Address("10.0.0.1".into())),
+        (
+            builder().address("10.0.0.1/33"),
+            BuildError::Address("10.0.0.1/33".into()),
+        ),
+        (
+            builder().route("0.0.0.0/0", "10.0.1.1"),
+            BuildError::Router("10.0.1.1".parse().unwrap()),
+        ),
+        (
+            builder().route("::/0", "10.0.0.2"),
+            BuildError::Route("::/0".into(), "10.0.0.2".into()),
+        ),
+        (Host::builder().link(link::channel(67).0), BuildError::Mtu(67)),
+        (
+            Host::builder().link(link::channel(1_279).0).address("fd00::1/64"),
+            BuildError::Mtu(1_279),
+        ),
+    ] {
+        assert_eq!(built.build().unwrap_err(), want, "{want}");
+    }
+    let wrong = builder().sysctl("net.ipv4.tcp_sac", "0").build().unwrap_err();
+    assert!(wrong.to_string().contains("tcp_sack"), "{wrong}");
+    assert_eq!(io::Error::from(wrong).kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn without_a_runtime_there_is_no_host() {
+    assert_eq!(Host::builder().build().unwrap_err(), BuildError::NoRuntime);
+    assert_eq!(Host::current().unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_lead_to_their_routers() {
+    let ((left, near), (right, far)) = (link::channel(1_500), link::channel(1_500));
+    let host = Host::builder()
+        .interface(Interface::new(left).address("10.1.0.1/24"))
+        .interface(Interface::new(right).address("10.2.0.1/24").address("fd00::1/64"))
+        .route("0.0.0.0/0", "10.2.0.254")
+        .build()
+        .unwrap();
+    let udp = host.udp_bind("0.0.0.0:9").await.unwrap();
+    udp.send_to(b"near", "10.1.0.9:9").await.unwrap();
+    udp.send_to(b"far", "192.0.2.1:9").await.unwrap();
+    assert!(near.packet_out().await.unwrap().ends_with(b"near"));
+    assert!(far.packet_out().await.unwrap().ends_with(b"far"));
+    assert!(near.try_packet_out().is_none() && far.try_packet_out().is_none());
+    let six = host.udp_bind("[::]:10").await.unwrap();
+    let error = six.send_to(b"no route", "[2001:db8::1]:9").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NetworkUnreachable);
+}
+
+/// A link that is broken from the start.
+struct Broken;
+
+impl Link for Broken {
+    fn caps(&self) -> link::Caps {
+        link::Caps::ip(1_500)
+    }
+
+    fn poll_recv(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+        _: sockeye_core::Instant,
+        _: &mut Vec<sockeye_core::Packet>,
+        _: usize,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Err(ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_send(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+        _: sockeye_core::Instant,
+        _: &mut std::collections::VecDeque<sockeye_core::Packet>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Err(ErrorKind::BrokenPipe.into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_link_is_a_cable_that_was_pulled() {
+    let host = Host::builder().address("10.0.0.1/24").link(Broken).build().unwrap();
+    let udp = host.udp_bind("0.0.0.0:9").await.unwrap();
+    for _ in 0..10_000 {
+        udp.send_to(b"lost", "10.0.0.9:9").await.unwrap();
+    }
+    let error = host.tcp_connect("10.0.0.9:80").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    udp.send_to(b"to ourselves", "127.0.0.1:9").await.unwrap();
+    assert_eq!(udp.recv(&mut [0; 64]).await.unwrap(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_are_entered_in_a_nest() {
+    let (outer, inner) = (Host::builder().build().unwrap(), Host::builder().build().unwrap());
+    let at = |host: &Host| Arc::as_ptr(&host.handle);
+    let _outer = outer.enter();
+    assert_eq!(at(&Host::current().unwrap()), at(&outer));
+    let seen = inner.scope(async { at(&Host::current().unwrap()) }).await;
+    assert_eq!(seen, at(&inner));
+    assert_eq!(at(&Host::current().unwrap()), at(&outer));
+}
