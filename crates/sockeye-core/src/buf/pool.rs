@@ -7,14 +7,14 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-const SMALL: usize = 4 << 10;
+/// Sizes of buffers, each four times the one before: what fits none but the next is at least a quarter of it.
+const SIZES: [usize; 3] = [4 << 10, 16 << 10, LARGE];
 const LARGE: usize = 64 << 10;
 
-/// A pool of 4 KiB and 64 KiB buffers. Cloning shares it.
+/// A pool of buffers of 4, 16 and 64 KiB. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    small: Arc<Shelf>,
-    large: Arc<Shelf>,
+    shelves: [Arc<Shelf>; 3],
 }
 
 #[derive(Debug)]
@@ -45,9 +45,17 @@ impl Pool {
             })
         };
         Self {
-            small: shelf(SMALL),
-            large: shelf(LARGE),
+            shelves: SIZES.map(shelf),
         }
+    }
+
+    /// Where buffers for `len` bytes, at most 64 KiB, come from.
+    fn shelf(&self, len: usize) -> &Arc<Shelf> {
+        let [small, medium, large] = &self.shelves;
+        [small, medium]
+            .into_iter()
+            .find(|shelf| len <= shelf.size)
+            .unwrap_or(large)
     }
 
     /// Copies `bytes` into pooled buffers and returns them as one slice when they fit one buffer, else the first 64 KiB of them.
@@ -65,7 +73,7 @@ impl Pool {
     /// a buffer that turns out to be filled little is copied out of and returns at once.
     pub fn fill(&self, want: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Bytes {
         let want = want.min(LARGE);
-        let mut loan = Shelf::take(if want <= SMALL { &self.small } else { &self.large });
+        let mut loan = Shelf::take(self.shelf(want));
         loan.len = fill(&mut loan.buf[..want]).min(want);
         if loan.len == 0 {
             return Bytes::new();
@@ -78,10 +86,11 @@ impl Pool {
 
     /// A copy in memory that fits.
     fn copied_out(&self, bytes: &[u8]) -> Bytes {
-        if bytes.len() * 4 < SMALL || bytes.len() > SMALL {
+        let shelf = self.shelf(bytes.len());
+        if bytes.len() * 4 < shelf.size {
             return Bytes::copy_from_slice(bytes);
         }
-        let mut loan = Shelf::take(&self.small);
+        let mut loan = Shelf::take(shelf);
         loan.len = bytes.len();
         loan.buf[..bytes.len()].copy_from_slice(bytes);
         Bytes::from_owner(loan)
@@ -89,10 +98,8 @@ impl Pool {
 
     /// Bytes of buffers on loan: the memory that slices of this pool keep from being used again.
     pub fn outstanding(&self) -> usize {
-        [&self.small, &self.large]
-            .iter()
-            .map(|shelf| shelf.lent.load(Ordering::Relaxed) * shelf.size)
-            .sum()
+        let lent = |shelf: &Arc<Shelf>| shelf.lent.load(Ordering::Relaxed) * shelf.size;
+        self.shelves.iter().map(lent).sum()
     }
 }
 
@@ -169,13 +176,15 @@ mod tests {
     #[test]
     fn what_is_lent_is_known_and_little_keeps_little() {
         let pool = Pool::new(1 << 20);
+        const K: usize = 1 << 10;
         for (len, want) in [
             (1, 0),
-            (1_023, 0),
-            (1_024, SMALL),
-            (SMALL, SMALL),
-            (5_000, 0),
-            (16 << 10, LARGE),
+            (K - 1, 0),
+            (K, 4 * K),
+            (4 * K, 4 * K),
+            (4 * K + 1, 16 * K),
+            (16 * K, 64 * K),
+            (64 * K, 64 * K),
         ] {
             let bytes = pool.fill(LARGE, |buf| {
                 buf[..len].fill(7);

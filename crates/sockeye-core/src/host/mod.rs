@@ -233,6 +233,17 @@ impl Host {
         for (_, _, tcb) in self.tcp.conns.iter() {
             crate::tcp::check(tcb)?;
         }
+        if self.tcp.conns.iter().map(|(_, _, tcb)| tcb.charge()).sum::<u64>() != self.tcp.budget.used() {
+            return Err(Broken {
+                rule: "the budget is the sum of what connections are charged",
+            });
+        }
+        let orphans = self.tcp.conns.iter().filter(|(_, _, tcb)| tcb.bits.has(Bits::ORPHAN));
+        if orphans.count() != self.tcp.orphans as usize {
+            return Err(Broken {
+                rule: "orphans are counted",
+            });
+        }
         Ok(())
     }
 }

@@ -107,6 +107,11 @@ impl Victim {
 }
 
 impl Tcb {
+    /// Bytes charged to the budget.
+    pub(crate) fn charge(&self) -> u64 {
+        self.charged.into()
+    }
+
     /// Its place among those that may be reset for want of memory; `None` when that would free nothing.
     pub(crate) fn as_victim(&self) -> Option<Victim> {
         if self.charged == 0 {

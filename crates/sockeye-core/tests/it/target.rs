@@ -47,7 +47,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(settings: Settings) -> Self {
+    /// With a budget of 8 MiB, unless the settings have one of their own.
+    pub(crate) fn new(mut settings: Settings) -> Self {
+        if settings.tcp_mem == Settings::default().tcp_mem {
+            settings.tcp_mem = [1_024, 1_536, 2_048];
+        }
         let mut host = Host::new(HostConfig {
             seed: 7,
             settings,
@@ -131,6 +135,9 @@ impl Target {
         if let Err(broken) = self.host.check() {
             panic!("{broken:?}");
         }
+        // Whatever happens, memory stays within the budget, and what one segment may add.
+        let (memory, limit) = (self.host.memory(), self.host.settings().tcp_mem[2]);
+        assert!(memory.buffers <= u64::from(limit) * 4_096 + 65_536, "{memory:?}");
     }
 
     /// What was sent since the last look.
