@@ -4,7 +4,7 @@
 //! longer. It neither reads nor builds messages, and never sends: the caller does, for both protocols alike. ARP gets the same reachability states
 //! as NDP: an ARP reply is a solicited advertisement that overrides.
 //!
-//! Limits (RFC 6583): so many unanswered neighbours, so many packets parked with each, so many entries.
+//! Limits (RFC 6583): so many unanswered neighbours, so many new ones a second, so many packets parked with each, so many entries.
 
 use crate::host::InterfaceId;
 use crate::keys::{Keys, below};
@@ -17,6 +17,8 @@ use std::net::IpAddr;
 
 /// Neighbours asked for at the same time, at most; beyond it the oldest question is given up.
 pub(crate) const INCOMPLETE_MAX: usize = 512;
+/// Neighbours asked for in one second, at most: a scan through us is not a flood on the link. RFC 6583 §7.
+const ASKED_MAX: u32 = 1_000;
 /// Packets that wait for one neighbour, at most; beyond it the oldest goes. RFC 4861 §7.2.2, RFC 1122 §2.3.2.2.
 pub(crate) const PARKED_MAX: usize = 3;
 /// Neighbours remembered, at most; beyond it the one not used for longest goes.
@@ -70,6 +72,8 @@ pub(crate) struct Neighbors {
     /// Unanswered neighbours from the oldest on; some may have been answered since.
     asked: VecDeque<Neighbor>,
     incomplete: usize,
+    /// The present second, and how many new neighbours were asked for in it.
+    asks: (u64, u32),
     solicits: VecDeque<Solicit>,
     failed: VecDeque<(Neighbor, Packet)>,
     rng: Xoshiro256PlusPlus,
@@ -108,6 +112,7 @@ impl Neighbors {
             due: BTreeSet::new(),
             asked: VecDeque::new(),
             incomplete: 0,
+            asks: (0, 0),
             solicits: VecDeque::new(),
             failed: VecDeque::new(),
             rng: keys.stream("neighbors"),
@@ -135,7 +140,7 @@ impl Neighbors {
 
     /// Keeps a packet until the neighbour answers, and asks if nobody did yet. Returns the packet that has to make room, if any.
     pub(crate) fn park(&mut self, now: Instant, neighbor: Neighbor, packet: Packet) -> Option<Packet> {
-        if !self.entries.contains_key(&neighbor) {
+        if !self.entries.contains_key(&neighbor) && self.may_ask(now) {
             self.ask(now, neighbor);
         }
         let Some(Entry {
@@ -151,6 +156,16 @@ impl Neighbors {
         } else {
             None
         }
+    }
+
+    /// One question more, if the second has one left.
+    fn may_ask(&mut self, now: Instant) -> bool {
+        let second = now.as_millis() / 1_000;
+        if self.asks.0 != second {
+            self.asks = (second, 0);
+        }
+        self.asks.1 += 1;
+        self.asks.1 <= ASKED_MAX
     }
 
     /// Somebody told its link-layer address by the way: in a question, or as a router. It may send; that we reach it is not shown.

@@ -5,5 +5,6 @@
 
 mod blind;
 mod memory;
+mod neighbours;
 mod opening;
 mod sender;

@@ -182,6 +182,11 @@ impl Wire {
         self.hosts[1 - what.from].receive(self.now, self.eth0, &mut vec![packet]);
     }
 
+    /// Something arrives at a host that the other did not send.
+    pub(crate) fn arrive(&mut self, host: usize, packet: Packet) {
+        self.hosts[host].receive(self.now, self.eth0, &mut vec![packet]);
+    }
+
     pub(crate) fn run(&mut self, span: Duration) {
         let end = self.now + span;
         while self.now < end && self.step(end) {}
