@@ -381,12 +381,11 @@ impl Host {
         let Some(tcb) = self.tcp.conns.get_mut(id.index, id.generation) else {
             return;
         };
-        if tcb.bits.has(Bits::ORPHAN) {
-            return;
-        }
+        // Whoever walks over all connections may reset one that finishes already.
+        let first = !tcb.bits.has(Bits::ORPHAN);
         tcb.close(&mut cx, how);
-        self.tcp.orphans += 1;
-        if crowded && tcb.state != State::Closed && tcb.state != State::TimeWait {
+        self.tcp.orphans += u32::from(first);
+        if first && crowded && tcb.state != State::Closed && tcb.state != State::TimeWait {
             // tcp(7), tcp_max_orphans: too many finish on their own already.
             tcb.sacrifice(&mut cx);
         }

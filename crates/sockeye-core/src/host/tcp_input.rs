@@ -325,6 +325,10 @@ impl Host {
             return Err(DropReason::NoSocket);
         }
         if self.any_address && segment.is_syn() && !segment.has_ack() {
+            if self.tcp.budget.pressure() >= Pressure::Hard {
+                // No cookie can stand for a decision that is still to come; the SYN comes again.
+                return Err(DropReason::NoBuffer);
+            }
             return self
                 .strays
                 .hold_syn(now, tuple, hash, &SynFacts::of(segment), &mut self.demux);

@@ -385,6 +385,13 @@ fn orphans_are_limited() {
         }
     }
     assert_eq!(target.host.tcp_ids().count(), 10);
+    // One that finishes already can still be reset.
+    let one = target.host.tcp_ids().next().expect("one of ten");
+    target.host.tcp_close(target.now, one, Close::Graceful);
+    assert_eq!(target.host.tcp_ids().count(), 10);
+    target.host.tcp_close(target.now, one, Close::Reset);
+    assert!(target.seen().iter().any(|seen| seen.header.flags.has(Flags::RST)));
+    assert_eq!(target.host.tcp_ids().count(), 9);
     assert_eq!(target.host.counters().tcp_abort_on_memory, 20);
     target.pass(600 * SECOND);
     assert_eq!(target.host.tcp_ids().count(), 0);

@@ -1,7 +1,7 @@
 //! Attacks on memory: buffers pinned, queues filled, caches blown up.
 
 use crate::target::*;
-use sockeye_core::socket::{Close, State};
+use sockeye_core::socket::{Close, State, Stray, SynAnswer};
 use sockeye_core::time::{MS, SECOND};
 
 /// A budget that tests can fill: 1, 2 and 4 MiB.
@@ -265,4 +265,85 @@ fn fragments_take_what_they_are_allowed() {
     target.serves(listener, HONEST);
     target.pass(120 * SECOND);
     assert_eq!(target.other.iter().filter(|(protocol, _)| *protocol == 17).count(), 0);
+}
+
+/// Connections opened and closed as fast as it goes: what is remembered of them has its limit (`tcp_max_tw_buckets`), the oldest goes first.
+#[test]
+fn time_wait_has_its_limit() {
+    let mut target = Target::new(Settings {
+        tcp_max_tw_buckets: 100,
+        ..Settings::default()
+    });
+    let listener = target.listen(16, TcpOptions::default());
+    let mut most = 0;
+    for n in 0..1_000 {
+        let mut remote = Remote::open(&mut target, bot(n), Remote::OPTIONS);
+        let id = target.accept(listener);
+        target.host.tcp_close(target.now, id, Close::Graceful);
+        target.take();
+        let _ = remote.listen(&mut target);
+        remote.forge(&mut target, 0, 0, Flags::FIN.and(Flags::ACK), &[]);
+        most = most.max(target.host.memory().time_wait);
+        assert_eq!(target.host.memory().connections, 0);
+    }
+    assert!((100 * 64..=100 * 80).contains(&most), "{most} bytes");
+    target.pass(61 * SECOND);
+    assert_eq!(target.host.memory().total(), 0);
+}
+
+/// A gateway short of memory takes no new connections, rather than asking its owner about them; those it has go on.
+#[test]
+fn a_gateway_short_of_memory_takes_no_more() {
+    let mut target = Target::new(Settings::default());
+    target.host = Host::new(HostConfig {
+        seed: 7,
+        any_address: true,
+        settings: Settings {
+            tcp_mem: [16, 32, 1_024],
+            ..Settings::default()
+        },
+        ..HostConfig::default()
+    });
+    target.link = target.host.add_interface(InterfaceConfig {
+        name: "eth0".to_owned(),
+        medium: Medium::Ip,
+        mtu: 1500,
+        gso: false,
+        addresses: vec![(VICTIM.into(), 8)],
+    });
+    let mut held = 0;
+    for n in 0..50 {
+        let syn = Header {
+            seq: 1_000,
+            flags: Flags::SYN,
+            window: 65_535,
+            ..Header::default()
+        };
+        let far = SocketAddrV4::new(Ipv4Addr::new(10, 99, 0, 1), 443);
+        target.hit(bot(n), far, &syn, &Remote::OPTIONS, &[]);
+        let Some(Stray::Syn { id, .. }) = target.host.poll_stray() else {
+            continue;
+        };
+        held += 1;
+        let options = TcpOptions::default();
+        let _ = target.host.answer_syn(target.now, id, SynAnswer::Accept(options));
+        let answer = target.seen().pop().expect("a SYN-ACK");
+        let data = Header {
+            seq: 1_001,
+            ack: answer.header.seq.wrapping_add(1),
+            flags: Flags::ACK,
+            window: 1_000,
+            ..Header::default()
+        };
+        for n in 0..10 {
+            let header = Header {
+                seq: data.seq + n * 1_400,
+                ..data
+            };
+            target.hit(bot(held - 1), far, &header, &NO_OPTIONS, &[1; 1_400]);
+        }
+    }
+    assert!((5..20).contains(&held), "{held} connections");
+    assert!(target.drops(DropReason::NoBuffer) >= 30);
+    assert!(target.host.memory().buffers > 32 * 4_096);
 }
