@@ -391,9 +391,35 @@ pub enum Limited {
     Pacing,
     /// The link takes no more.
     Link,
+    /// The send buffer is full of bytes that are all on their way: the application would write more.
+    SendBuffer,
 }
 
-/// A snapshot of a connection, with Linux's names, meanings and units (TCP_INFO).
+impl Limited {
+    /// All reasons, in the order of [`TcpInfo::limited`].
+    pub const ALL: [Self; 6] = [
+        Self::Application,
+        Self::ReceiveWindow,
+        Self::CongestionWindow,
+        Self::Pacing,
+        Self::Link,
+        Self::SendBuffer,
+    ];
+
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::ReceiveWindow => "receive window",
+            Self::CongestionWindow => "congestion window",
+            Self::Pacing => "pacing",
+            Self::Link => "link",
+            Self::SendBuffer => "send buffer",
+        }
+    }
+}
+
+/// A snapshot of a connection, with Linux's names, meanings and units (TCP_INFO), and our `limited` beside them.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs, reason = "tcp(7) and linux/tcp.h document them")]
 pub struct TcpInfo {
@@ -405,6 +431,7 @@ pub struct TcpInfo {
     pub options: u8,
     pub snd_wscale: u8,
     pub rcv_wscale: u8,
+    pub delivery_rate_app_limited: bool,
     pub rto: u32,
     pub ato: u32,
     pub snd_mss: u32,
@@ -428,6 +455,7 @@ pub struct TcpInfo {
     pub rcv_space: u32,
     pub total_retrans: u32,
     pub pacing_rate: u64,
+    pub max_pacing_rate: u64,
     pub bytes_acked: u64,
     pub bytes_received: u64,
     pub segs_out: u32,
@@ -449,4 +477,10 @@ pub struct TcpInfo {
     pub rcv_ooopack: u32,
     pub snd_wnd: u32,
     pub rcv_wnd: u32,
+    pub rehash: u32,
+    pub total_rto: u16,
+    pub total_rto_recoveries: u16,
+    pub total_rto_time: u32,
+    /// How long each of [`Limited::ALL`] held the sender back, from the moment the connection was established to that at which it closed.
+    pub limited: [Duration; Limited::ALL.len()],
 }

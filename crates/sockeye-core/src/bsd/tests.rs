@@ -434,7 +434,7 @@ fn more_is_waited_for_and_dup_shares_everything() {
     assert_eq!(world.b().recv(b, &mut [0; 9], 0, &mut NOW()), Ok(7));
     assert_eq!(world.a().fcntl(twin, F_DUPFD, 20), Ok(20));
     let info = world.a().getsockopt(twin, IPPROTO_TCP, TCP_INFO, 1_000).unwrap();
-    assert_eq!((info[0], info.len()), (1, 240));
+    assert_eq!((info[0], info.len()), (1, 248));
     world.a().close_all();
     world.pair.settle();
     assert_eq!(world.b().recv(b, &mut [0; 9], 0, &mut NOW()), Ok(0));

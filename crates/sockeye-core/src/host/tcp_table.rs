@@ -147,6 +147,7 @@ impl TcpTable {
             return;
         };
         let Some(tcb) = self.conns.at_mut(index) else { return };
+        tcb.account(now);
         self.budget.recharge(tcb, settings);
         if tcb.bits.take(Bits::TELL) && !tcb.bits.has(Bits::ORPHAN) && !tcb.bits.has(Bits::EVENT) {
             tcb.bits.set(Bits::EVENT);

@@ -81,6 +81,7 @@ impl Host {
             };
             tcb.on_path_mtu(path.mtu);
             if sent >= QUANTUM || self.ip.queued(path.interface) >= QUEUE_LIMIT {
+                tcb.account(now);
                 self.tcp.make_ready(index);
                 self.tcp.arm(index);
                 return;

@@ -65,9 +65,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         let _ = flow.delivery.on_ack(now, told.bytes, newest, tcb.rtt.min());
     }
     let ece = tcb.echoes_marks(seg);
-    if ece {
-        flow.delivered_ce += u64::from(told.bytes);
-    }
+    tcb.stats(now).on_delivered(&told, ece, dsack.is_some());
     let plain = !advanced
         && seg.len == 0
         && !seg.flags.has(Flags::FIN)

@@ -64,11 +64,12 @@ const RULES: &[Rule] = &[
             || t.bits.has(Bits::READY)
             || t.flow.as_ref().is_some_and(|f| f.pacing.wake.is_some())
     }),
-    // Liveness: what waits for its burst is woken.
-    ("what pacing holds has a timer", |t| {
-        t.flow
-            .as_ref()
-            .is_none_or(|f| f.limited.1 != Limited::Pacing || f.pacing.wake.is_some() || t.bits.has(Bits::READY))
+    // Liveness: a sender that nothing holds back has been asked, or is about to be. What pacing holds is woken.
+    ("a sender is idle for a reason", |t| {
+        !t.is_synchronized()
+            || matches!(t.state, State::Closed | State::TimeWait)
+            || t.bits.has(Bits::READY)
+            || t.held_by() != Limited::Link
     }),
     // RFC 5681 §3.1.
     ("cwnd at least one segment", |t| {

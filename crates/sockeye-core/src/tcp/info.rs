@@ -1,10 +1,13 @@
 //! A snapshot of a connection, with the names, meanings and units of Linux's TCP_INFO. tcp(7), linux/tcp.h.
 
+use super::open::syn_timeout;
 use super::recovery::Phase;
-use super::tcb::{Bits, Tcb};
+use super::sent::Fate;
+use super::stats::Stats;
+use super::tcb::{Bits, Flow, Tcb};
 use crate::settings::Settings;
 use crate::socket::{Limited, Readiness, State, TcpInfo};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Linux's numbers for the states (`enum` in include/net/tcp_states.h, as tcp(7) shows them).
 fn linux_state(state: State) -> u8 {
@@ -23,38 +26,99 @@ fn linux_state(state: State) -> u8 {
     }
 }
 
+impl Flow {
+    fn tell(&self, info: &mut TcpInfo) {
+        let recovery = &self.recovery;
+        info.ca_state = match recovery.phase {
+            // TCP_CA_Disorder: acknowledgements raise doubts, and nothing is taken for lost.
+            Phase::Open if self.sent.sacked() > 0 || recovery.has_duplicates() => 1,
+            Phase::Open => 0,
+            Phase::Cwr => 2,
+            Phase::Recovery => 3,
+            Phase::Loss => 4,
+        };
+        let again = self.sent.segments(|run| run.fate == Fate::Flying && run.resent);
+        info.unacked = self.sent.segments(|_| true);
+        info.sacked = self.sent.sacked_segs();
+        // What was taken for lost stays that when it is sent again, until it arrives.
+        info.lost = self.sent.segments(|run| run.fate == Fate::Lost) + again;
+        info.retrans = again;
+        info.reordering = info.reordering.max(recovery.harmless_duplicates());
+        info.measured(self.delivery.rate, self.tune.rtt(), self.tune.space());
+        info.delivery_rate_app_limited = self.delivery.app_limited;
+        if self.pacing.rate > 0 {
+            info.pacing_rate = self.pacing.rate;
+        }
+    }
+}
+
+impl TcpInfo {
+    /// What was measured, where something was.
+    fn measured(&mut self, delivery_rate: u64, rcv_rtt: u32, rcv_space: u64) {
+        let known = |value: u64| (value > 0).then_some(value);
+        self.delivery_rate = known(delivery_rate).unwrap_or(self.delivery_rate);
+        self.rcv_rtt = known(rcv_rtt.into()).map_or(self.rcv_rtt, |_| rcv_rtt);
+        self.rcv_space = known(rcv_space).map_or(self.rcv_space, |space| u32::try_from(space).unwrap_or(u32::MAX));
+    }
+}
+
+impl Stats {
+    fn tell(&self, info: &mut TcpInfo, now: Instant) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        info.measured(self.delivery_rate, self.rcv_rtt, self.rcv_space);
+        info.delivery_rate_app_limited = self.delivery_rate_app_limited;
+        info.data_segs_in = self.data_segs_in;
+        info.data_segs_out = self.data_segs_out;
+        info.bytes_retrans = self.bytes_resent;
+        info.bytes_sent += self.bytes_resent;
+        info.delivered = info.delivered.wrapping_add(self.delivered);
+        info.delivered_ce = self.delivered_ce;
+        info.dsack_dups = self.dsacks;
+        info.reord_seen = self.reorderings;
+        info.rcv_ooopack = self.out_of_order;
+        info.limited = self.limited(now);
+        info.busy_time = micros(self.busy_time(now));
+        info.rwnd_limited = micros(info.limited[Limited::ReceiveWindow as usize]);
+        info.sndbuf_limited = micros(info.limited[Limited::SendBuffer as usize]);
+        info.total_rto = self.timeouts;
+        info.total_rto_recoveries = self.timeout_recoveries;
+        info.total_rto_time = self.repair_time(now).as_millis() as u32;
+    }
+}
+
 impl Tcb {
     pub(crate) fn info(&self, now: Instant, settings: &Settings) -> TcpInfo {
         let mss = u32::from(self.mss.max(1));
+        let outstanding = self.has_outstanding() || !self.is_synchronized();
+        let opening = matches!(self.state, State::SynSent | State::SynReceived);
+        let rto = if opening {
+            syn_timeout(self.retries, settings)
+        } else {
+            self.rtt.backed_off(self.backoff, settings)
+        };
+        let since = |stamp: u32| Self::ago(now, stamp).as_millis() as u32;
         let mut info = TcpInfo {
             state: linux_state(self.state),
-            retransmits: self.retries,
-            backoff: self.backoff,
-            probes: if self.unsent() > 0 && !self.has_outstanding() {
-                self.retries
-            } else {
-                0
-            },
-            options: u8::from(self.bits.has(Bits::TIMESTAMPS))
-                | u8::from(self.bits.has(Bits::SACK)) << 1
-                | u8::from(self.bits.has(Bits::SCALING)) << 2
-                | u8::from(self.bits.has(Bits::ECN)) << 3
-                | u8::from(self.bits.has(Bits::ECN_SEEN)) << 4
-                | u8::from(self.bits.has(Bits::SYN_DATA)) << 5,
+            // One counter for what goes unanswered: repeats while data is out, else probes of the window and of the remote.
+            retransmits: if outstanding { self.retries } else { 0 },
+            probes: if outstanding { 0 } else { self.retries },
+            backoff: if opening { self.retries } else { self.backoff },
+            options: self.option_bits(),
             snd_wscale: self.snd_wscale,
             rcv_wscale: self.rcv_wscale,
-            rto: self.rtt.backed_off(self.backoff, settings).as_micros() as u32,
+            rto: rto.as_micros() as u32,
             ato: settings.tcp_delack.as_micros() as u32,
             snd_mss: mss,
             rcv_mss: u32::from(self.rcv_mss),
-            unacked: self.snd_nxt.after(self.snd_una).div_ceil(mss),
-            last_data_sent: Self::ago(now, self.last_tx).as_millis() as u32,
-            last_data_recv: Self::ago(now, self.last_rx).as_millis() as u32,
-            last_ack_recv: Self::ago(now, self.last_rx).as_millis() as u32,
+            unacked: u32::from(opening),
+            last_data_sent: since(self.last_tx),
+            last_data_recv: since(self.last_data_rx),
+            last_ack_recv: since(self.last_rx),
             pmtu: u32::from(self.path_mtu),
             rcv_ssthresh: self.rcv_limit,
             rtt: self.rtt.srtt_us(),
             rttvar: self.rtt.rttvar_us(),
+            // TCP_INFINITE_SSTHRESH.
             snd_ssthresh: if self.ssthresh >= u32::MAX / 2 {
                 i32::MAX as u32
             } else {
@@ -62,46 +126,62 @@ impl Tcb {
             },
             snd_cwnd: self.cwnd / mss,
             advmss: u32::from(self.adv_mss),
-            reordering: 3,
-            rcv_space: self.rcv_limit,
+            reordering: settings.tcp_reordering,
+            // What a reader took in a round trip; before one was seen, the remote's initial window.
+            rcv_space: (10 * u32::from(self.adv_mss)).min(self.rcv_limit),
             total_retrans: self.segs_resent,
-            pacing_rate: u64::MAX,
+            // Unlimited, unless there is a rate or the application set a bound.
+            pacing_rate: self.opt().max_pacing_rate.unwrap_or(u64::MAX),
+            max_pacing_rate: self.opt().max_pacing_rate.unwrap_or(u64::MAX),
             bytes_acked: self.bytes_acked,
             bytes_received: self.bytes_in,
             segs_out: self.segs_out,
             segs_in: self.segs_in,
             notsent_bytes: self.unsent(),
-            min_rtt: self.rtt.min().as_micros() as u32,
-            bytes_sent: self.bytes_acked + u64::from(self.snd_nxt.after(self.snd_una)),
+            min_rtt: if self.rtt.srtt().is_some() {
+                self.rtt.min().as_micros() as u32
+            } else {
+                u32::MAX
+            },
+            // SYN or SYN-ACK, which leaves no sum of its own.
+            delivered: u32::from(self.is_synchronized()),
+            bytes_sent: self.bytes_acked + u64::from(self.sent_unacknowledged()),
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.rcv_edge.since(self.rcv_nxt).max(0) as u32,
             ..TcpInfo::default()
         };
-        if let Some(flow) = &self.flow {
-            info.ca_state = match flow.recovery.phase {
-                Phase::Open if flow.sent.sacked() > 0 => 1,
-                Phase::Open => 0,
-                Phase::Cwr => 2,
-                Phase::Recovery => 3,
-                Phase::Loss => 4,
-            };
-            info.sacked = flow.sent.sacked_segs();
-            info.lost = flow.sent.lost().div_ceil(mss);
-            info.retrans = flow.sent.resent().div_ceil(mss);
-            info.rcv_rtt = flow.tune.rtt();
-            info.delivery_rate = flow.delivery.rate;
-            info.delivered = u32::try_from(flow.delivery.delivered / u64::from(mss)).unwrap_or(u32::MAX);
-            info.delivered_ce = u32::try_from(flow.delivered_ce / u64::from(mss)).unwrap_or(u32::MAX);
-            info.reord_seen = u32::from(flow.recovery.rack.reordering_seen());
-            info.rcv_ooopack = flow.assembler.islands() as u32;
-            let spent = |by: Limited| flow.limited_sums[by as usize] / 1_000;
-            info.rwnd_limited = spent(Limited::ReceiveWindow);
-            info.busy_time = spent(Limited::ReceiveWindow) + spent(Limited::CongestionWindow) + spent(Limited::Pacing);
-            if flow.pacing.rate > 0 {
-                info.pacing_rate = flow.pacing.rate;
+        match &self.stats {
+            Some(stats) => stats.tell(&mut info, now),
+            None if self.is_synchronized() && self.state != State::Closed => {
+                info.limited[Limited::Application as usize] = now.since(self.established);
             }
+            None => {}
+        }
+        if let Some(flow) = &self.flow {
+            flow.tell(&mut info);
         }
         info
+    }
+
+    /// TCPI_OPT_*: what both sides agreed on, and what came of it.
+    fn option_bits(&self) -> u8 {
+        let bits = [
+            Bits::TIMESTAMPS,
+            Bits::SACK,
+            Bits::SCALING,
+            Bits::ECN,
+            Bits::ECN_SEEN,
+            Bits::SYN_DATA,
+        ];
+        let set = bits.into_iter().enumerate().filter(|(_, bit)| self.bits.has(*bit));
+        set.map(|(place, _)| 1 << place).sum()
+    }
+
+    /// Bytes sent and not acknowledged; a FIN is none.
+    fn sent_unacknowledged(&self) -> u32 {
+        let fin = self.bits.has(Bits::FIN_SENT) && self.has_outstanding();
+        let syn = !self.bits.has(Bits::SYN_ACKED);
+        (self.snd_nxt.after(self.snd_una)).saturating_sub(u32::from(fin) + u32::from(syn))
     }
 
     /// What the application may do now.

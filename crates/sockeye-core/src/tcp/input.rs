@@ -124,6 +124,11 @@ impl Segment {
     pub(super) fn end(&self) -> SeqNumber {
         self.seq + self.seg_len()
     }
+
+    /// Segments that came, before they were put together.
+    pub(super) fn wire_segments(&self) -> u32 {
+        self.len.div_ceil(self.unit.max(1)).max(1)
+    }
 }
 
 /// SEGMENT ARRIVES.
@@ -131,7 +136,11 @@ impl Segment {
 /// # Errors
 /// Why the segment went no further. The connection may still owe an answer.
 pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) -> Result<(), DropReason> {
-    tcb.segs_in = tcb.segs_in.wrapping_add(1);
+    tcb.segs_in = tcb.segs_in.wrapping_add(seg.wire_segments());
+    if seg.len > 0 && tcb.is_synchronized() {
+        let stats = tcb.stats(cx.now);
+        stats.data_segs_in = stats.data_segs_in.wrapping_add(seg.wire_segments());
+    }
     match tcb.state {
         State::Closed => return Err(DropReason::BadState),
         State::SynSent => return super::open::answer_arrives(tcb, cx, seg),
@@ -376,6 +385,7 @@ fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
     let discard = tcb.bits.has(Bits::READ_SHUT);
     let before = tcb.rcv_nxt;
     tcb.rcv_nxt += len;
+    tcb.last_data_rx = millis(cx.now);
     let rx = tcb.rx.get_or_insert_default();
     rx.keep(text, seg.pins as usize);
     let mut filled = false;
@@ -410,7 +420,9 @@ fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, start: SeqNumber, te
     if cx.pressure >= Pressure::Hard {
         return Err(DropReason::NoBuffer);
     }
-    cx.counters.tcp_ofo_queue += 1;
+    cx.counters.tcp_ofo_queue += u64::from(seg.wire_segments());
+    let stats = tcb.stats(cx.now);
+    stats.out_of_order = stats.out_of_order.wrapping_add(seg.wire_segments());
     let mut kept = Rope::new();
     kept.keep(text, seg.pins as usize);
     let _ = tcb.flow(cx.now, cx.settings).assembler.insert(start, kept);

@@ -30,6 +30,7 @@
 //! | `time_wait` | the memory of a closed connection | §3.6.1 |
 //! | `budget` | memory of all connections together, and who gives way when there is too little | RFC 4732 §3 |
 //! | `limits` | answers that an attacker could ask for too often | RFC 5961 |
+//! | `stats` | sums that outlive the flow, and what held the sender back | RFC 4898 |
 //! | `info` | a snapshot for the curious | tcp(7) |
 //! | `check` | what must always hold | |
 
@@ -59,6 +60,7 @@ mod recovery;
 mod rtt;
 mod sent;
 mod seq;
+mod stats;
 mod tail_probe;
 mod tcb;
 mod time_wait;

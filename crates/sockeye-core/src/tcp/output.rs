@@ -125,12 +125,11 @@ fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Pac
     let (unit, options) = full_segment(tcb, flow, cx);
     let room = tcb.cwnd.saturating_sub(pipe);
     if room < unit.min(run.len) && pipe > 0 {
-        limited(flow, cx, Limited::CongestionWindow);
         return None;
     }
     let pace = flow.pacing.room(cx.now);
     if pace < unit.min(run.len) {
-        return held(flow, cx);
+        return held(flow);
     }
     let in_window = wnd_end.since(run.start).max(unit as i32) as u32;
     let most = run.len.min(in_window).min(room.min(pace).max(unit)).min(MAX_BURST);
@@ -161,18 +160,19 @@ fn send_again(
     // RFC 6675 §6: what is repeated in good time must not run into the timeout of the first time.
     flow.rto_from = cx.now;
     tcb.segs_resent = tcb.segs_resent.wrapping_add(segments);
+    tcb.last_tx = millis(cx.now);
     cx.counters.tcp_retrans_segs += u64::from(segments);
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
     let mut packet = data_segment(tcb, cx, seq, len, unit, options, Flags::NONE);
     packet.meta.mark.add(Mark::RETRANSMISSION);
+    tcb.stats(cx.now).bytes_resent += u64::from(packet.meta.len);
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
 }
 
 /// There is something to send and room for it in both windows, and it waits for the next burst.
-fn held(flow: &mut Flow, cx: &Cx<'_>) -> Option<Packet> {
+fn held(flow: &mut Flow) -> Option<Packet> {
     flow.pacing.hold();
-    limited(flow, cx, Limited::Pacing);
     None
 }
 
@@ -185,7 +185,6 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
         if pipe < tcb.cwnd && flow.sent.lost() == 0 {
             flow.delivery.on_app_limited(pipe);
         }
-        limited(flow, cx, Limited::Application);
         return None;
     }
     let (unit, options) = full_segment(tcb, flow, cx);
@@ -197,19 +196,35 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
             if reason == Limited::CongestionWindow {
                 tcb.bits.set(Bits::CWND_LIMITED);
             }
-            limited(flow, cx, reason);
             wait_for_window(tcb, cx);
             return None;
         }
     };
     let pace = flow.pacing.room(cx.now);
     if pace < unit.min(len) {
-        return held(flow, cx);
+        return held(flow);
     }
     let len = whole_units(len.min(pace), unit, len);
     tcb.bits.clear(Bits::UNCORK);
     let with_fin = fin && len == unsent;
     Some(send_new(tcb, flow, cx, len, with_fin, unit, &options))
+}
+
+/// How many new bytes the windows let go now, or what holds them.
+pub(super) fn room_for_new(tcb: &Tcb, flow: &Flow) -> Result<u32, Limited> {
+    let pipe = flow.recovery.pipe(&flow.sent);
+    let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT);
+    let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    let cwnd_room = tcb.cwnd.saturating_sub(pipe);
+    how_much(
+        tcb,
+        u32::from(tcb.mss.max(1)),
+        tcb.unsent(),
+        fin,
+        wnd_room,
+        cwnd_room,
+        pipe,
+    )
 }
 
 /// How many new bytes may leave now; 0 is FIN alone.
@@ -451,6 +466,10 @@ fn data_segment(
         header.flags = header.flags.and(Flags::FIN);
     }
     let packet = segment(tcb, cx, header, options, packet);
+    if bytes > 0 {
+        let stats = tcb.stats(cx.now);
+        stats.data_segs_out = stats.data_segs_out.wrapping_add(packet.wire_packets() as u32);
+    }
     tcb.on_acked(bytes > 0);
     packet
 }
@@ -474,14 +493,5 @@ fn wait_for_window(tcb: &mut Tcb, cx: &Cx<'_>) {
     if !tcb.has_outstanding() && matches!(tcb.rexmit, Rexmit::Off | Rexmit::Idle) {
         tcb.rexmit = Rexmit::Persist;
         tcb.rexmit_at = cx.now + timers::persist_delay(tcb, cx.settings);
-    }
-}
-
-/// Accounts the time since the last change to what limited the sender then.
-fn limited(flow: &mut Flow, cx: &Cx<'_>, by: Limited) {
-    let (since, was) = flow.limited;
-    if was != by {
-        flow.limited_sums[was as usize] += cx.now.since(since).as_nanos() as u64;
-        flow.limited = (cx.now, by);
     }
 }

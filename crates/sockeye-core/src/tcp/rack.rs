@@ -39,10 +39,6 @@ pub(super) struct Rack {
 }
 
 impl Rack {
-    pub(super) fn reordering_seen(&self) -> bool {
-        self.reordering_seen
-    }
-
     /// An episode of recovery was for nothing: the path reorders by more than we allowed for.
     pub(super) fn on_needless(&mut self, now: Instant, departure: Option<Instant>) {
         self.reordering_seen = true;

@@ -105,6 +105,16 @@ impl Recovery {
         sent.in_flight().saturating_sub(self.without_sack.dup_bytes)
     }
 
+    /// Without SACK: duplicates came, too few to mean loss.
+    pub(super) fn has_duplicates(&self) -> bool {
+        self.without_sack.dup_acks > 0
+    }
+
+    /// Without SACK: so many duplicates were seen to mean nothing.
+    pub(super) fn harmless_duplicates(&self) -> u32 {
+        self.without_sack.harmless
+    }
+
     /// A retransmission left.
     pub(super) fn on_resent(&mut self, seq: SeqNumber, len: u32, ts: Option<u32>) {
         if self.phase.is_reducing() {

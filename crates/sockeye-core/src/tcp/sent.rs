@@ -103,6 +103,8 @@ pub(super) struct Delivered {
     witness: Witness,
     /// Bytes newly known to have arrived.
     pub(super) bytes: u32,
+    /// The segments they left in.
+    pub(super) segs: u32,
     /// Of these, bytes that were never resent.
     pub(super) originals: u32,
     /// End of the highest of them.
@@ -131,6 +133,7 @@ impl Delivered {
 
     fn add(&mut self, run: &Sent, below_fack: bool) {
         self.bytes += run.len;
+        self.segs += run.segs;
         self.highest = Some(self.highest.map_or(run.end(), |end| end.max(run.end())));
         let newer = |than: &Option<Sent>| than.is_none_or(|than| run.after((than.at, than.end())));
         if newer(&self.newest) {
@@ -184,11 +187,6 @@ impl Scoreboard {
         self.lost
     }
 
-    /// Of the bytes in flight, those sent again.
-    pub(super) fn resent(&self) -> u32 {
-        self.resent
-    }
-
     /// Everything left in the order of its numbers and nothing is known of any: what is outstanding was sent after all that arrived.
     pub(super) fn untroubled(&self) -> bool {
         self.sacked == 0 && self.lost == 0 && self.resent == 0
@@ -201,6 +199,11 @@ impl Scoreboard {
 
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Segments of the runs that `pick` takes. Costs time in proportion to the runs.
+    pub(super) fn segments(&self, pick: impl Fn(&Sent) -> bool) -> u32 {
+        self.runs.iter().filter(|run| pick(run)).map(|run| run.segs).sum()
     }
 
     pub(super) fn runs(&self) -> impl DoubleEndedIterator<Item = &Sent> {

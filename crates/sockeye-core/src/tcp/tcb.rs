@@ -11,11 +11,12 @@ use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::sent::Scoreboard;
 use super::seq::SeqNumber;
+use super::stats::Stats;
 use super::window::Tune;
 use crate::buf::Rope;
 use crate::error::SocketError;
 use crate::settings::Settings;
-use crate::socket::{Limited, State, TcpOptions};
+use crate::socket::{State, TcpOptions};
 use crate::time::{Duration, Instant};
 use crate::tuple::FourTuple;
 
@@ -137,8 +138,6 @@ pub(super) struct Flow {
     pub(super) early: Option<Box<super::fast_open::Early>>,
     pub(super) delivery: Delivery,
     pub(super) pacing: Pacing,
-    /// Bytes delivered by acknowledgements that told of marks.
-    pub(super) delivered_ce: u64,
     /// Sequence number whose acknowledgement ends the current round trip.
     pub(super) round_end: SeqNumber,
     /// When the retransmission timer was last started anew. RFC 6298 §5.
@@ -153,9 +152,6 @@ pub(super) struct Flow {
     pub(super) max_in_flight: u32,
     /// The congestion window held us back in the round trip before: pacing lets it do so late in a round.
     pub(super) was_cwnd_limited: bool,
-    /// Time accounting for "limited by": since when, by what, and the sums in nanoseconds.
-    pub(super) limited: (Instant, Limited),
-    pub(super) limited_sums: [u64; 5],
 }
 
 /// One connection. See the module's documentation.
@@ -243,6 +239,10 @@ pub(crate) struct Tcb {
     pub(super) charged: u32,
     /// When an unacceptable segment was last answered, in milliseconds.
     pub(super) last_answer: u32,
+    /// When data arrived last, in milliseconds.
+    pub(super) last_data_rx: u32,
+    pub(super) established: Instant,
+    pub(super) stats: Option<Box<Stats>>,
 }
 
 /// A due time that can be absent at no cost in space.
@@ -343,6 +343,9 @@ impl Tcb {
             advise: false,
             charged: 0,
             last_answer: 0,
+            last_data_rx: 0,
+            established: Instant::ZERO,
+            stats: None,
         };
         tcb.adv_mss = tcb.mss_to_announce();
         tcb
@@ -368,6 +371,7 @@ impl Tcb {
             .unwrap_or(settings.tcp_congestion_control);
         let round_end = self.snd_nxt;
         let pacing = Pacing::allowed(self.opt().max_pacing_rate, u32::from(self.mss));
+        let _ = self.stats(now);
         self.flow.get_or_insert_with(|| {
             Box::new(Flow {
                 sent: Scoreboard::default(),
@@ -378,7 +382,6 @@ impl Tcb {
                 early: None,
                 delivery: Delivery::default(),
                 pacing,
-                delivered_ce: 0,
                 round_end,
                 rto_from: now,
                 recent_min: (now, Duration::MAX),
@@ -386,8 +389,6 @@ impl Tcb {
                 timeouts_since: None,
                 max_in_flight: 0,
                 was_cwnd_limited: false,
-                limited: (now, Limited::Application),
-                limited_sums: [0; 5],
             })
         })
     }
@@ -482,7 +483,7 @@ impl Tcb {
             self.enter(State::Closed);
         }
         self.tx = None;
-        self.flow = None;
+        self.drop_flow();
         self.snd_nxt = self.snd_una;
         self.rexmit = Rexmit::Off;
         self.delack_at = None;

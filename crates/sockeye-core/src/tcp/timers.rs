@@ -61,6 +61,7 @@ fn on_rexmit(tcb: &mut Tcb, cx: &mut Cx<'_>, what: Rexmit) {
                         tcb.fail(error);
                         return;
                     }
+                    tcb.stats(cx.now).on_timeout(cx.now);
                     flow.timeouts_since = flow.timeouts_since.or(Some(cx.now));
                     recovery::on_timeout(tcb, &mut flow, cx);
                     tcb.backoff = tcb.backoff.saturating_add(1);
@@ -89,6 +90,7 @@ fn on_syn_timeout(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         return;
     }
     tcb.on_fast_open_silence();
+    tcb.stats(cx.now).on_timeout(cx.now);
     tcb.retries += 1;
     tcb.bits.set(Bits::ACK_NOW);
     tcb.rexmit = Rexmit::Timeout;
@@ -180,7 +182,7 @@ fn on_idle(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         tcb.rexmit = Rexmit::Idle;
         tcb.rexmit_at = cx.now + (timeout - quiet);
     } else if flow.assembler.is_empty() && flow.tune.space() < u64::from(tcb.rcv_limit) {
-        tcb.flow = None;
+        tcb.drop_flow();
     } else {
         flow.congestion.algorithm().on_idle();
     }

@@ -19,6 +19,7 @@ mod support;
 mod sysctl;
 mod target;
 mod tcp;
+mod tcp_info;
 mod tidy;
 mod transfers;
 mod wire;
