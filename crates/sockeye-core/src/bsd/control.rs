@@ -180,6 +180,16 @@ pub fn error_report(family: Family, report: &ErrorReport) -> Vec<u8> {
     control
 }
 
+/// TCP_INQ: how much of a stream there is to read after this. An end of stream counts as a byte, so that one goes on reading. tcp(7).
+pub fn readable(options: &Options, bytes: usize, eof: bool) -> Vec<u8> {
+    let mut control = Vec::new();
+    if options.flag(abi::IPPROTO_TCP, abi::TCP_INQ) {
+        let bytes = if bytes == 0 { i32::from(eof) } else { bytes as i32 };
+        push(&mut control, abi::IPPROTO_TCP, abi::TCP_INQ, &bytes.to_ne_bytes());
+    }
+    control
+}
+
 fn push(control: &mut Vec<u8>, level: i32, kind: i32, data: &[u8]) {
     control.extend(((HEADER + data.len()) as u64).to_ne_bytes());
     control.extend(level.to_ne_bytes());

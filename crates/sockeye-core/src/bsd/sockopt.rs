@@ -5,7 +5,7 @@ use super::datagram::Place as DatagramPlace;
 use super::descriptors::{FileId, Socket, Transport};
 use super::options::table::{self, DATAGRAM, STREAM};
 use super::options::{number, tcp_info};
-use super::stream::Place;
+use super::stream::{Place, Stream};
 use super::{Calls, abi};
 use crate::error::Errno;
 use crate::socket::TcpInfo;
@@ -55,7 +55,14 @@ impl Calls<'_> {
                 sock.options.set(spec, value)?;
             }
         }
-        self.options_changed(id)
+        self.options_changed(id)?;
+        if (level, name) == (abi::IPPROTO_TCP, abi::TCP_NODELAY)
+            && self.sock(id)?.options.flag(level, name)
+            && let Ok(Some(tcp)) = self.stream(id).map(Stream::tcp)
+        {
+            self.host.tcp_push(self.now, tcp);
+        }
+        Ok(())
     }
 
     /// Tells the host.

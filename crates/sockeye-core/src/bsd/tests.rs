@@ -539,3 +539,5 @@ fn fast_open_by_its_socket_options() {
     assert_eq!(world.pair.a.counters().tcp_fast_open_active, 2);
     assert_eq!(world.pair.b.counters().tcp_fast_open_passive, 2);
 }
+
+mod segments;

@@ -104,8 +104,17 @@ impl Calls<'_> {
             return self.receive_datagram(id, buf, flags, wait);
         }
         let len = self.receive_stream(id, buf, flags, wait)?;
+        let control = self.stream(id)?.tcp().map_or_else(Vec::new, |tcp| {
+            let readiness = self.host.tcp_readiness(tcp);
+            let options = self.sock(id).map(|sock| &sock.options);
+            options.map_or_else(
+                |_| Vec::new(),
+                |options| control::readable(options, readiness.readable, readiness.fin_received),
+            )
+        });
         Ok(Arrived {
             len,
+            control,
             ..Arrived::default()
         })
     }

@@ -424,6 +424,14 @@ impl Host {
         self.settle_connection(now, id.index);
     }
 
+    /// Sends what is queued, whatever its size, cork or not: each setting of `TCP_NODELAY` does. tcp(7).
+    pub fn tcp_push(&mut self, now: Instant, id: TcpId) {
+        if let Some(tcb) = self.tcp.conns.get_mut(id.index, id.generation) {
+            tcb.push();
+            self.settle_connection(now, id.index);
+        }
+    }
+
     /// A snapshot in the manner of Linux's `TCP_INFO`.
     pub fn tcp_info(&self, now: Instant, id: TcpId) -> Option<TcpInfo> {
         Some(self.tcp.conn(id)?.info(now, &self.settings))

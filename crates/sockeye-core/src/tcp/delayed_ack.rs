@@ -5,6 +5,7 @@
 
 use super::tcb::{Bits, Tcb, tick};
 use crate::settings::Settings;
+use crate::socket::State;
 use crate::time::{Duration, Instant};
 
 /// Segments acknowledged at once at the start of a connection, so that the remote's slow start does not wait for our timer.
@@ -22,6 +23,19 @@ impl Tcb {
             self.bits.set(Bits::ACK_OWED);
             self.delack_at = tick(now + self.ack_delay(settings));
         }
+    }
+
+    /// The remote's FIN arrived. Our program will most likely close in its turn, and its FIN acknowledge this one: after data, wait for that a
+    /// little, as Linux does. A remote that waits for nothing else, or that never sent anything, hears at once.
+    pub(super) fn owe_fin_ack(&mut self, now: Instant, settings: &Settings) {
+        let unacked = self.rcv_nxt.after(self.rcv_acked);
+        if self.state != State::Established || self.bytes_in == 0 || unacked > u32::from(self.rcv_mss) {
+            self.bits.set(Bits::ACK_NOW);
+        } else if !self.bits.has(Bits::ACK_NOW) && !self.bits.has(Bits::ACK_OWED) {
+            self.bits.set(Bits::ACK_OWED);
+            self.delack_at = tick(now + self.ack_delay(settings));
+        }
+        self.bits.set(Bits::PINGPONG);
     }
 
     /// No longer than half a round trip would explain, no longer than the setting.

@@ -454,7 +454,7 @@ fn check_fin(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
     tcb.bits.set(Bits::FIN_RECEIVED);
     tcb.rcv_nxt += 1;
     tcb.rcv_edge = tcb.rcv_edge.max(tcb.rcv_nxt);
-    tcb.bits.set(Bits::ACK_NOW);
+    tcb.owe_fin_ack(cx.now, cx.settings);
     match tcb.state {
         State::SynReceived | State::Established => tcb.enter(State::CloseWait),
         State::FinWait1 if ack::fin_acknowledged(tcb) => tcb.enter(State::TimeWait),

@@ -432,6 +432,20 @@ fn whole_units(most: u32, unit: u32, available: u32) -> u32 {
     }
 }
 
+impl Tcb {
+    /// Is the last segment of these `bytes` the end of several in a row? It then carries PSH, so that a receiver that joins segments passes them on
+    /// (RFC 9293 §3.9.1.2 lets a sender set it where it likes). As Linux has it, a burst is what leaves in a millisecond, two segments at least.
+    fn ends_burst(&self, bytes: u32, unit: u32) -> bool {
+        let segments = bytes.div_ceil(unit);
+        let each_ms = self.rtt.srtt().map_or(u64::MAX, |srtt| {
+            let ratio = if self.cwnd < self.ssthresh / 2 { 200 } else { 120 };
+            u64::from(self.cwnd) * ratio * 1_000_000 / (100 << 10) / (srtt.as_micros() as u64).max(1)
+        });
+        let burst = (each_ms / u64::from(unit)).max(2);
+        segments > 1 && u64::from(segments - 1) % burst >= 1
+    }
+}
+
 /// The segment `[seq, seq + len)`, whose last number may be FIN's; `flags` beside those that follow from it.
 fn data_segment(
     tcb: &mut Tcb,
@@ -459,7 +473,7 @@ fn data_segment(
         ..ack_header(tcb)
     };
     header.flags = header.flags.and(flags);
-    if bytes > 0 && seq + bytes == tx_end {
+    if bytes > 0 && (seq + bytes == tx_end || tcb.ends_burst(bytes, unit)) {
         header.flags = header.flags.and(Flags::PSH);
     }
     if fin {

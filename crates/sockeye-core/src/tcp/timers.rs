@@ -131,7 +131,7 @@ fn patience_of(retries: u8, settings: &Settings) -> Duration {
 /// Time to the next window probe.
 pub(super) fn persist_delay(tcb: &Tcb, settings: &Settings) -> Duration {
     if tcb.opt().cork && tcb.snd_wnd > 0 {
-        return CORK_LIMIT;
+        return CORK_LIMIT.max(tcb.rtt.backed_off(0, settings));
     }
     tcb.rtt.backed_off(tcb.backoff, settings)
 }

@@ -109,7 +109,8 @@ impl Tcb {
         let options = self.opt();
         let keepalive = |o: &TcpOptions| (o.keepalive, o.keepalive_time, o.keepalive_intvl);
         let (was, is) = (keepalive(&before), keepalive(options));
-        let uncorked = before.cork && !options.cork;
+        // TCP_NODELAY sends what is queued now, corked or not. tcp(7).
+        let uncorked = before.cork && !options.cork || !before.nodelay && options.nodelay;
         let quick = options.quickack && !before.quickack;
         let algorithm = options.congestion.unwrap_or(cx.settings.tcp_congestion_control);
         let advises = options.advertise_timeout.is_some() && options.advertise_timeout != before.advertise_timeout;
@@ -142,6 +143,11 @@ impl Tcb {
         if self.mss > 0 {
             self.settle_mss();
         }
+    }
+
+    /// Sends what is queued, whatever its size, cork or not: each setting of TCP_NODELAY does.
+    pub(crate) fn push(&mut self) {
+        self.bits.set(Bits::UNCORK);
     }
 
     /// The options as they were set.
