@@ -121,7 +121,7 @@ impl Tcb {
         // RFC 5482 §3: with the next possible segment.
         self.advise |= advises;
         if uncorked {
-            self.bits.set(Bits::UNCORK);
+            self.push();
         }
         if quick {
             self.quick = super::delayed_ack::QUICK_ACKS;
@@ -147,7 +147,9 @@ impl Tcb {
 
     /// Sends what is queued, whatever its size, cork or not: each setting of TCP_NODELAY does.
     pub(crate) fn push(&mut self) {
-        self.bits.set(Bits::UNCORK);
+        if self.unsent() > 0 {
+            self.bits.set(Bits::UNCORK);
+        }
     }
 
     /// The options as they were set.

@@ -5,6 +5,7 @@ use crate::host::HostConfig;
 use crate::packet::Packet;
 use crate::settings::Settings;
 use crate::wire::tcp::Flags;
+use std::collections::VecDeque;
 
 /// Flags and payload length of each segment that crossed the wire since the last look.
 fn seen(world: &mut World) -> Vec<(u8, u32)> {
@@ -44,6 +45,8 @@ fn setting_nodelay_sends_what_the_cork_holds() {
         world.a().setsockopt(a, IPPROTO_TCP, TCP_NODELAY, &int(1)).unwrap();
         world.pair.settle();
         assert_eq!(seen(&mut world)[0], (PUSH, 40));
+        // With nothing to send it holds for nothing.
+        world.a().setsockopt(a, IPPROTO_TCP, TCP_NODELAY, &int(1)).unwrap();
     }
 }
 
@@ -101,4 +104,34 @@ fn a_receiver_hears_how_much_more_there_is() {
         world.b().recvmsg(b, &mut [0; 9], 0, 0, &mut NOW()).unwrap().flags,
         MSG_CTRUNC
     );
+}
+
+/// RFC 5681 §3.1, RFC 3042 §2: duplicate acknowledgements let the window be.
+#[test]
+fn duplicate_acknowledgements_open_no_window() {
+    let mut world = World::new();
+    let (a, _) = world.connected();
+    world.a().write(a, &[7; 10 * 1_448], &mut NOW()).unwrap();
+    let Pair { now, link, .. } = world.pair;
+    let (mut bursts, mut segments) = (VecDeque::new(), VecDeque::new());
+    world.pair.a.poll_transmit(now, link, &mut bursts, 100);
+    for burst in bursts {
+        crate::gso::segment(burst, 1_500, &mut segments);
+    }
+    assert_eq!(segments.len(), 10);
+    let window = |world: &mut World| {
+        let info = world.a().getsockopt(a, IPPROTO_TCP, TCP_INFO, 240).unwrap();
+        u32::from_ne_bytes(info[80..84].try_into().unwrap())
+    };
+    assert_eq!(window(&mut world), 10);
+    let _ = segments.pop_front();
+    for _ in 0..2 {
+        let mut batch: Vec<_> = segments.pop_front().into_iter().collect();
+        world.pair.b.receive(now, link, &mut batch);
+        let mut answers = VecDeque::new();
+        world.pair.b.poll_transmit(now, link, &mut answers, 100);
+        assert_eq!(answers.len(), 1);
+        world.pair.a.receive(now, link, &mut answers.into());
+        assert_eq!(window(&mut world), 10);
+    }
 }
