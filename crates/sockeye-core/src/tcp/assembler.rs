@@ -72,6 +72,16 @@ impl Assembler {
         }
     }
 
+    /// In-order bytes `[left, right)` arrived: those that an island holds already are a duplicate, of which the lowest is reported. RFC 2883 §4.2.
+    pub(super) fn report_overlap(&mut self, left: SeqNumber, right: SeqNumber) {
+        if let Some((start, end)) = self.islands.front().map(|island| (island.start, island.end()))
+            && left.before(end)
+            && start.before(right)
+        {
+            self.report_duplicate(start, if end.before(right) { end } else { right });
+        }
+    }
+
     /// True when a duplicate waits to be reported.
     pub(super) fn has_duplicate(&self) -> bool {
         self.duplicate.is_some()
@@ -298,6 +308,25 @@ mod tests {
             "a duplicate is reported once"
         );
         assert_eq!(assembler.sack_blocks(4).as_slice().len(), 4);
+    }
+
+    /// RFC 2883 §4.2: of what came again within a longer segment the lowest part is reported, once.
+    #[test]
+    fn a_partial_duplicate_is_reported() {
+        for (left, right, want) in [
+            (0, 600, Some((100, 300))),
+            (0, 200, Some((100, 200))),
+            (0, 100, None),
+            (250, 300, Some((100, 300))),
+        ] {
+            let mut assembler = Assembler::default();
+            for (start, len) in [(100, 200), (400, 100)] {
+                let _ = assembler.insert(SeqNumber(start), rope(start, len));
+            }
+            assembler.report_overlap(SeqNumber(left), SeqNumber(right));
+            let first = assembler.sack_blocks(3).as_slice()[0];
+            assert_eq!(first, want.unwrap_or((400, 500)), "{left}..{right}");
+        }
     }
 
     #[test]

@@ -391,6 +391,9 @@ fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
     let mut filled = false;
     if let Some(flow) = tcb.flow.as_deref_mut() {
         if !flow.assembler.is_empty() {
+            if tcb.bits.has(Bits::SACK) && cx.settings.tcp_dsack {
+                flow.assembler.report_overlap(before, before + len);
+            }
             tcb.rcv_nxt = flow.assembler.take_ready(tcb.rcv_nxt, rx);
             filled = true;
         }
