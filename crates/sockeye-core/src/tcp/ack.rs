@@ -94,7 +94,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     recovery::on_ack(tcb, flow, cx, &event, &told);
     // RFC 5681 §3.1: the window grows by acknowledgements of new data; RFC 3042 §2: not by duplicate ones, unless the path is known to reorder, where
     // they tell of data that arrived as well as any. RFC 3168 §6.1.2: one that tells of marks lets nothing grow.
-    let grows = advanced || flow.recovery.rack.reordering_seen();
+    let grows = advanced || flow.recovery.rack.reordering_seen;
     if grows && !was_reducing && !flow.recovery.phase.is_reducing() && told.bytes > 0 && !ece {
         grow_window(tcb, flow, &event, told.bytes, round_start);
     }

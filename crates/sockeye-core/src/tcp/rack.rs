@@ -27,7 +27,7 @@ pub(super) struct Rack {
     /// Departure and end of the run sent last among those delivered: RACK.xmit_ts and RACK.end_seq.
     newest: Option<(Instant, SeqNumber)>,
     rtt: Duration,
-    reordering_seen: bool,
+    pub(super) reordering_seen: bool,
     /// RACK.reo_wnd_mult - 1: round trips with a DSACK.
     steps: u8,
     /// Longest that something taken for lost came after the moment at which it was expected.
