@@ -3,9 +3,11 @@
 //! What `rustix` offers safely is used from there directly; here is what it does not offer.
 
 pub mod bpf;
+pub mod calls;
 pub mod memory;
 pub mod net;
 pub mod packetdrill;
 pub mod queue;
 pub mod seccomp;
 pub mod signal;
+pub mod tun;
