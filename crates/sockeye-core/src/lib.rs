@@ -28,6 +28,7 @@ pub mod packet;
 pub mod pcap;
 mod port;
 mod raw;
+pub mod script;
 pub mod settings;
 pub mod sim;
 mod slab;

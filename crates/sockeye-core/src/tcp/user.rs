@@ -112,6 +112,7 @@ impl Tcb {
         // TCP_NODELAY sends what is queued now, corked or not. tcp(7).
         let uncorked = before.cork && !options.cork || !before.nodelay && options.nodelay;
         let quick = options.quickack && !before.quickack;
+        let patient = !options.quickack && before.quickack;
         let algorithm = options.congestion.unwrap_or(cx.settings.tcp_congestion_control);
         let advises = options.advertise_timeout.is_some() && options.advertise_timeout != before.advertise_timeout;
         let other_algorithm = options.congestion != before.congestion;
@@ -122,6 +123,9 @@ impl Tcb {
         self.advise |= advises;
         if uncorked {
             self.push();
+        }
+        if patient {
+            self.quick = 0;
         }
         if quick {
             self.quick = super::delayed_ack::QUICK_ACKS;

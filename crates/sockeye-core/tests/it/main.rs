@@ -15,6 +15,7 @@ mod ip;
 mod matrix;
 mod queues;
 mod reordering;
+mod scripts;
 mod support;
 mod sysctl;
 mod target;

@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("netem", &["gso", "host"]),
     ("pcap", &["gso", "host"]),
     ("sim", &["gso", "host", "netem", "pcap"]),
+    ("script", &["bsd", "gso", "host"]),
 ];
 
 /// What `host` lends to rooms below it: the names in its contract that are plain data.
