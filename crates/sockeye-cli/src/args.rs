@@ -3,7 +3,7 @@
 use crate::sided::{Sided, sided};
 use crate::values::{self, Host, Publish, Server, Sysctl};
 use clap::builder::styling::Styles;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use sockeye_core::netem::grammar::{parse_duration, parse_mtu, parse_percent, parse_queue, parse_rate};
 use sockeye_core::netem::{Codel, Distribution, Loss, Step, Window};
 use std::ffi::OsString;
@@ -42,6 +42,13 @@ Examples:
 
 Without net.ipv4. in front, and with / for . as in /proc/sys, names mean the same.";
 
+const SCRIPT_EXAMPLES: &str = "\
+Examples:
+  sockeye script open.pkt                     on Sockeye's own TCP/IP, in virtual time
+  sockeye script --against linux open.pkt     on this machine's, through a TUN, as root
+
+Exit status: 0 when every statement of every script held, 1 when one did not, 125 when a script cannot be read or run.";
+
 /// Run any program on a TCP/IP of its own, over a network as bad as you ask for, without root.
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, styles = Styles::plain())]
@@ -64,6 +71,9 @@ pub(crate) enum Command {
     /// List the settings of a host, called as Linux's sysctls: default, range, unit and meaning
     #[command(after_help = SYSCTL_EXAMPLES)]
     Sysctl(SysctlArgs),
+    /// Run packet scripts, in packetdrill's notation
+    #[command(after_help = SCRIPT_EXAMPLES)]
+    Script(ScriptArgs),
     /// The process that `doctor` looks into
     #[command(hide = true)]
     WaitForEndOfInput,
@@ -216,6 +226,28 @@ pub(crate) struct SysctlArgs {
     /// The same as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ScriptArgs {
+    /// What the scripts are run against
+    #[arg(long, value_enum, default_value_t = Against::Sockeye, value_name = "WHAT")]
+    pub(crate) against: Against,
+    /// Say nothing of scripts that held
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The scripts
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A TCP/IP that scripts can be run against.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// Sockeye's own, in virtual time
+    Sockeye,
+    /// This machine's, through a TUN device, in real time; needs root
+    Linux,
 }
 
 #[derive(Args, Debug)]

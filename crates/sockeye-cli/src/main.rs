@@ -6,6 +6,7 @@ mod failure;
 mod footer;
 mod link;
 mod run;
+mod script;
 mod services;
 mod sided;
 mod sysctl;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Services(args) => services::services(&args),
         Command::Sysctl(args) => sysctl::sysctl(&args),
+        Command::Script(args) => script::script(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::WaitForEndOfInput => Ok(doctor::wait_for_end_of_input()),
     };
