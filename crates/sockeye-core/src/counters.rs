@@ -70,81 +70,183 @@ drop_reasons! {
     Limit,
 }
 
-/// Counters of one host.
-#[derive(Clone, Debug, Default)]
-pub struct Counters {
-    /// Packets received, all links. IP-MIB ipInReceives.
-    pub in_receives: u64,
-    /// Packets handed to a protocol. IP-MIB ipInDelivers.
-    pub in_delivers: u64,
-    /// The same by their ECN field: not-ECT, ECT(1), ECT(0), CE. Linux IpExtInNoECTPkts, InECT1Pkts, InECT0Pkts, InCEPkts.
-    pub in_ecn_pkts: [u64; 4],
-    /// Packets that left IP. IP-MIB ipOutRequests.
-    pub out_requests: u64,
-    /// Datagrams put together again. IP-MIB ipReasmOKs.
-    pub reasm_oks: u64,
-    /// Fragments made. IP-MIB ipFragCreates.
-    pub frag_creates: u64,
-    /// ICMP messages received. ICMP-MIB icmpInMsgs.
-    pub icmp_in_msgs: u64,
-    /// ICMP messages sent. ICMP-MIB icmpOutMsgs.
-    pub icmp_out_msgs: u64,
-    /// Datagrams delivered to sockets. UDP-MIB udpInDatagrams.
-    pub udp_in_datagrams: u64,
-    /// Datagrams sent. UDP-MIB udpOutDatagrams.
-    pub udp_out_datagrams: u64,
-    /// Datagrams for ports nobody holds. UDP-MIB udpNoPorts.
-    pub udp_no_ports: u64,
-    /// Connections opened by us. TCP-MIB tcpActiveOpens.
-    pub tcp_active_opens: u64,
-    /// Connections opened to us. TCP-MIB tcpPassiveOpens.
-    pub tcp_passive_opens: u64,
-    /// Connection attempts that failed. TCP-MIB tcpAttemptFails.
-    pub tcp_attempt_fails: u64,
-    /// Connections reset while established. TCP-MIB tcpEstabResets.
-    pub tcp_estab_resets: u64,
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $field:ident = $name:literal;)+) => {
+        /// Counters of one host.
+        #[derive(Clone, Debug, Default)]
+        pub struct Counters {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!("\n\n`", $name, "`.")]
+                pub $field: u64,
+            )+
+            /// Packets received by their ECN field: not-ECT, ECT(1), ECT(0), CE.
+            pub in_ecn_pkts: [u64; 4],
+            drops: [u64; DropReason::ALL.len()],
+        }
+
+        impl Counters {
+            /// Those with a field of their own, by the name that Linux's `nstat` has for them.
+            fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$(($name, self.$field),)+].into_iter()
+            }
+        }
+    };
+}
+
+// Names as nstat(8) prints them: MIB's with the protocol in front (RFC 4293, 4022, 4113), Linux's own with `TcpExt`. What Linux has no name for
+// begins with `Sockeye`.
+counters! {
+    /// Packets received, all links.
+    in_receives = "IpInReceives";
+    /// Packets handed to a protocol.
+    in_delivers = "IpInDelivers";
+    /// Packets that left IP.
+    out_requests = "IpOutRequests";
+    /// Datagrams put together again.
+    reasm_oks = "IpReasmOKs";
+    /// Fragments made.
+    frag_creates = "IpFragCreates";
+    /// ICMP messages received.
+    icmp_in_msgs = "IcmpInMsgs";
+    /// ICMP messages sent.
+    icmp_out_msgs = "IcmpOutMsgs";
+    /// Datagrams delivered to sockets.
+    udp_in_datagrams = "UdpInDatagrams";
+    /// Datagrams sent.
+    udp_out_datagrams = "UdpOutDatagrams";
+    /// Datagrams for ports nobody holds.
+    udp_no_ports = "UdpNoPorts";
+    /// Connections opened by us.
+    tcp_active_opens = "TcpActiveOpens";
+    /// Connections opened to us.
+    tcp_passive_opens = "TcpPassiveOpens";
+    /// Connection attempts that failed.
+    tcp_attempt_fails = "TcpAttemptFails";
+    /// Connections reset while established.
+    tcp_estab_resets = "TcpEstabResets";
+    /// Segments received.
+    tcp_in_segs = "TcpInSegs";
+    /// Segments sent, retransmissions included, as Linux has it.
+    tcp_out_segs = "TcpOutSegs";
+    /// Segments retransmitted.
+    tcp_retrans_segs = "TcpRetransSegs";
+    /// RST segments sent.
+    tcp_out_rsts = "TcpOutRsts";
     /// Connections on which both sides agreed to use ECN.
-    pub tcp_ecn_setup: u64,
-    /// Segments received. TCP-MIB tcpInSegs.
-    pub tcp_in_segs: u64,
-    /// Segments sent, retransmissions excluded. TCP-MIB tcpOutSegs.
-    pub tcp_out_segs: u64,
-    /// Segments retransmitted. TCP-MIB tcpRetransSegs.
-    pub tcp_retrans_segs: u64,
-    /// RST segments sent. TCP-MIB tcpOutRsts.
-    pub tcp_out_rsts: u64,
-    /// Retransmission timeouts. Linux TcpExtTCPTimeouts.
-    pub tcp_timeouts: u64,
-    /// Fast recoveries entered. Linux TcpExtTCPSackRecovery and TCPRenoRecovery together.
-    pub tcp_recoveries: u64,
-    /// Tail loss probes sent. Linux TcpExtTCPLossProbes.
-    pub tcp_loss_probes: u64,
-    /// Recoveries found to be needless and undone. Linux TcpExtTCPFullUndo.
-    pub tcp_undos: u64,
-    /// Challenge ACKs sent. Linux TcpExtTCPChallengeACK.
-    pub tcp_challenge_acks: u64,
-    /// Segments that arrived out of order and were kept. Linux TcpExtTCPOFOQueue.
-    pub tcp_ofo_queue: u64,
-    /// SYN cookies sent. Linux TcpExtSyncookiesSent.
-    pub syncookies_sent: u64,
-    /// SYN cookies that came back good. Linux TcpExtSyncookiesRecv.
-    pub syncookies_recv: u64,
-    /// Connections reset for want of memory. Linux TcpExtTCPAbortOnMemory.
-    pub tcp_abort_on_memory: u64,
-    /// SYNs whose data was acknowledged. Linux TcpExtTCPFastOpenActive.
-    pub tcp_fast_open_active: u64,
-    /// Fast Open attempts of ours that failed. Linux TcpExtTCPFastOpenActiveFail.
-    pub tcp_fast_open_active_fail: u64,
-    /// Connections made by a SYN with data. Linux TcpExtTCPFastOpenPassive.
-    pub tcp_fast_open_passive: u64,
-    /// SYNs with data that were taken without it, because too many were pending. Linux TcpExtTCPFastOpenListenOverflow.
-    pub tcp_fast_open_listen_overflow: u64,
-    /// SYNs that asked for a cookie or brought a bad one. Linux TcpExtTCPFastOpenCookieReqd.
-    pub tcp_fast_open_cookie_reqd: u64,
-    drops: [u64; DropReason::ALL.len()],
+    tcp_ecn_setup = "SockeyeTcpEcnSetup";
+    /// SYN cookies sent.
+    syncookies_sent = "TcpExtSyncookiesSent";
+    /// SYN cookies that came back good.
+    syncookies_recv = "TcpExtSyncookiesRecv";
+    /// Connections that found the accept queue full.
+    listen_overflows = "TcpExtListenOverflows";
+    /// TIME-WAIT records that lived to their end.
+    tw = "TcpExtTW";
+    /// TIME-WAIT records that gave way to a new connection.
+    tw_recycled = "TcpExtTWRecycled";
+    /// Acknowledgements that left because their delay was over.
+    delayed_acks = "TcpExtDelayedACKs";
+    /// Segments received that only acknowledge.
+    tcp_pure_acks = "TcpExtTCPPureAcks";
+    /// Recoveries begun by SACK.
+    tcp_sack_recovery = "TcpExtTCPSackRecovery";
+    /// Recoveries begun by duplicate acknowledgements.
+    tcp_reno_recovery = "TcpExtTCPRenoRecovery";
+    /// Recoveries found to be needless and undone.
+    tcp_full_undo = "TcpExtTCPFullUndo";
+    /// Timeouts found to be needless and undone.
+    tcp_loss_undo = "TcpExtTCPLossUndo";
+    /// Acknowledgements that showed reordering.
+    tcp_sack_reorder = "TcpExtTCPSACKReorder";
+    /// Segments repeated in fast recovery.
+    tcp_fast_retrans = "TcpExtTCPFastRetrans";
+    /// Segments repeated after a timeout.
+    tcp_slow_start_retrans = "TcpExtTCPSlowStartRetrans";
+    /// Segments whose repetition was lost, too.
+    tcp_lost_retransmit = "TcpExtTCPLostRetransmit";
+    /// Retransmission timeouts, of SYNs too.
+    tcp_timeouts = "TcpExtTCPTimeouts";
+    /// SYNs and SYN-ACKs repeated.
+    tcp_syn_retrans = "TcpExtTCPSynRetrans";
+    /// Data segments sent for the first time.
+    tcp_orig_data_sent = "TcpExtTCPOrigDataSent";
+    /// Segments that arrived at the remote, and those of them whose acknowledgement told of marks.
+    tcp_delivered = "TcpExtTCPDelivered";
+    /// Segments whose acknowledgement told of marks.
+    tcp_delivered_ce = "TcpExtTCPDeliveredCE";
+    /// Tail loss probes sent.
+    tcp_loss_probes = "TcpExtTCPLossProbes";
+    /// Window probes sent.
+    tcp_win_probe = "TcpExtTCPWinProbe";
+    /// Keepalive probes sent.
+    tcp_keep_alive = "TcpExtTCPKeepAlive";
+    /// Acknowledgements that reported a duplicate.
+    tcp_dsack_recv = "TcpExtTCPDSACKRecv";
+    /// Duplicates of what had been received in order, to be reported.
+    tcp_dsack_old_sent = "TcpExtTCPDSACKOldSent";
+    /// Segments that arrived out of order and were kept.
+    tcp_ofo_queue = "TcpExtTCPOFOQueue";
+    /// Segments that arrived out of order and were not kept for want of memory.
+    tcp_ofo_drop = "TcpExtTCPOFODrop";
+    /// Data segments dropped because our window was closed.
+    tcp_zero_window_drop = "TcpExtTCPZeroWindowDrop";
+    /// Times our window closed.
+    tcp_to_zero_window_adv = "TcpExtTCPToZeroWindowAdv";
+    /// Times our window opened again.
+    tcp_from_zero_window_adv = "TcpExtTCPFromZeroWindowAdv";
+    /// Challenge ACKs sent.
+    tcp_challenge_acks = "TcpExtTCPChallengeACK";
+    /// SYNs on synchronized connections.
+    tcp_syn_challenge = "TcpExtTCPSYNChallenge";
+    /// Connections reset because data was left unread at close.
+    tcp_abort_on_close = "TcpExtTCPAbortOnClose";
+    /// Connections reset because data came that nobody would read, or because the application asked for a reset.
+    tcp_abort_on_data = "TcpExtTCPAbortOnData";
+    /// Connections given up because the remote was silent.
+    tcp_abort_on_timeout = "TcpExtTCPAbortOnTimeout";
+    /// Connections reset for want of memory.
+    tcp_abort_on_memory = "TcpExtTCPAbortOnMemory";
+    /// SYNs whose data was acknowledged.
+    tcp_fast_open_active = "TcpExtTCPFastOpenActive";
+    /// Fast Open attempts of ours that failed.
+    tcp_fast_open_active_fail = "TcpExtTCPFastOpenActiveFail";
+    /// Connections made by a SYN with data.
+    tcp_fast_open_passive = "TcpExtTCPFastOpenPassive";
+    /// SYNs with data that were taken without it, because too many were pending.
+    tcp_fast_open_listen_overflow = "TcpExtTCPFastOpenListenOverflow";
+    /// SYNs that asked for a cookie or brought a bad one.
+    tcp_fast_open_cookie_reqd = "TcpExtTCPFastOpenCookieReqd";
 }
 
 impl Counters {
+    /// All counters that have a name in Linux's `nstat`, and ours, as it prints them.
+    ///
+    /// ```
+    /// let host = sockeye_core::Host::builder().build();
+    /// assert!(host.counters().iter().any(|line| line == ("TcpActiveOpens", 0)));
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let ecn = [
+            "IpExtInNoECTPkts",
+            "IpExtInECT1Pkts",
+            "IpExtInECT0Pkts",
+            "IpExtInCEPkts",
+        ];
+        let dropped = [
+            ("TcpExtListenDrops", DropReason::ListenQueueFull),
+            ("TcpExtPAWSEstab", DropReason::Paws),
+            ("UdpRcvbufErrors", DropReason::ReceiveQueueFull),
+            ("IpReasmFails", DropReason::ReassemblyTimeout),
+            ("IpOutNoRoutes", DropReason::NoRoute),
+            ("IpInUnknownProtos", DropReason::UnknownProtocol),
+        ];
+        let dropped = dropped.map(|(name, reason)| (name, self.drops(reason)));
+        self.fields()
+            .chain(ecn.into_iter().zip(self.in_ecn_pkts))
+            .chain(dropped)
+    }
+
     /// Counts one dropped packet.
     pub fn drop(&mut self, reason: DropReason) {
         self.drops[reason as usize] += 1;

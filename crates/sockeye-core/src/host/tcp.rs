@@ -219,6 +219,7 @@ impl Host {
             None => Ok(None),
             Some(entry) => {
                 let (index, beyond) = self.reusable(entry, now).ok_or(ConnectError::AddressInUse)?;
+                self.counters.tw_recycled += 1;
                 let _ = self.tcp.forget_time_wait(index, &mut self.demux, &mut self.ports);
                 Ok(Some(beyond))
             }

@@ -132,6 +132,7 @@ impl Host {
                 Ok(())
             }
             HalfOpen::Complete if full => {
+                self.counters.listen_overflows += 1;
                 self.turn_away(index);
                 Err(DropReason::ListenQueueFull)
             }
@@ -233,6 +234,7 @@ impl Host {
                 if self.demux.find_bind(Transport::Tcp, tuple.local(), hash).is_none() {
                     return Err(DropReason::NoSocket);
                 }
+                self.counters.tw_recycled += 1;
                 let _ = self.tcp.forget_time_wait(index, &mut self.demux, &mut self.ports);
                 self.segment_for_port(now, tuple, hash, segment, fallback, Some(beyond))
             }
@@ -277,6 +279,7 @@ impl Host {
             return Err(DropReason::BadState);
         }
         if full {
+            self.counters.listen_overflows += 1;
             return Err(DropReason::ListenQueueFull);
         }
         let iss = self.tcp.keys.initial_sequence(&tuple, now);
@@ -392,6 +395,7 @@ impl Host {
             .map(|listener| listener.options.clone())
         {
             self.counters.tcp_retrans_segs += 1;
+            self.counters.tcp_syn_retrans += 1;
             self.send_syn_ack(now, &record, &options, None);
         }
     }

@@ -169,6 +169,7 @@ impl Host {
                 let again = now + std::time::Duration::from_millis(left as u64);
                 self.tcp.expiring.push_back((again, index, generation));
             } else {
+                self.counters.tw += 1;
                 let _ = self.tcp.forget_time_wait(index, &mut self.demux, &mut self.ports);
             }
         }

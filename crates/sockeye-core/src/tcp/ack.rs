@@ -17,6 +17,7 @@ use crate::wire::tcp::Flags;
 
 /// Takes in the acknowledgement of an acceptable segment: `snd_una <= SEG.ACK <= snd_nxt`.
 pub(super) fn acknowledge(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
+    cx.counters.tcp_pure_acks += u64::from(seg.len == 0);
     let window_moved = update_window(tcb, seg);
     if tcb.flow.is_none() && seg.ack == tcb.snd_una {
         // Nothing outstanding and nothing kept: only the window can be news.
@@ -65,7 +66,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         let _ = flow.delivery.on_ack(now, told.bytes, newest, tcb.rtt.min());
     }
     let ece = tcb.echoes_marks(seg);
-    tcb.stats(now).on_delivered(&told, ece, dsack.is_some());
+    tcb.stats(now).on_delivered(&told, ece, dsack.is_some(), cx.counters);
     let plain = !advanced
         && seg.len == 0
         && !seg.flags.has(Flags::FIN)

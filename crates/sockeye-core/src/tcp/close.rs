@@ -51,6 +51,11 @@ impl Tcb {
         self.bits.clear(Bits::TELL);
         let unread = self.readable() > 0;
         if how == Close::Reset || (unread && self.state != State::Closed) {
+            if how == Close::Reset {
+                cx.counters.tcp_abort_on_data += 1;
+            } else {
+                cx.counters.tcp_abort_on_close += 1;
+            }
             self.reset(cx);
             self.finish();
             return;

@@ -201,6 +201,7 @@ fn check_sequence(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), D
         if !seg.flags.has(Flags::RST) {
             refuse(tcb, cx, seg);
         }
+        cx.counters.tcp_zero_window_drop += u64::from(window == 0 && tcb.rcv_nxt.before(seg.end()));
         return Err(DropReason::OutOfWindow);
     }
     // RFC 7323 §4.3 step 2: only from a segment that covers the next byte we will acknowledge.
@@ -227,6 +228,7 @@ pub(super) fn acceptable(rcv_nxt: SeqNumber, window: u32, seq: SeqNumber, len: u
 fn refuse(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
     if seg.len > 0 && !seg.flags.has(Flags::SYN) {
         if seg.end().at_or_before(tcb.rcv_nxt) && tcb.bits.has(Bits::SACK) && cx.settings.tcp_dsack {
+            cx.counters.tcp_dsack_old_sent += 1;
             tcb.flow(cx.now, cx.settings)
                 .assembler
                 .report_duplicate(seg.seq, seg.seq + seg.len);
@@ -266,6 +268,7 @@ fn check_syn(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropRe
     if !seg.flags.has(Flags::SYN) {
         return Ok(());
     }
+    cx.counters.tcp_syn_challenge += 1;
     challenge(tcb, cx);
     Err(DropReason::RateLimited)
 }
@@ -333,6 +336,7 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
     }
     if tcb.bits.has(Bits::ORPHAN) && tcb.rcv_nxt.before(seg.seq + seg.len) {
         // Nobody will ever read it: the remote must know. RFC 9293 §3.6.1 half-duplex close; RFC 1122 §4.2.2.13.
+        cx.counters.tcp_abort_on_data += 1;
         tcb.reset(cx);
         tcb.finish();
         return Err(DropReason::NoSocket);
@@ -349,6 +353,7 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
         text.drop_front(old as usize);
         start += old;
         if tcb.bits.has(Bits::SACK) && cx.settings.tcp_dsack && old > 0 {
+            cx.counters.tcp_dsack_old_sent += 1;
             tcb.flow(cx.now, cx.settings)
                 .assembler
                 .report_duplicate(seg_start, seg_start + old);
@@ -421,6 +426,7 @@ fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
 fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, start: SeqNumber, text: Rope) -> Result<(), DropReason> {
     tcb.bits.set(Bits::ACK_NOW);
     if cx.pressure >= Pressure::Hard {
+        cx.counters.tcp_ofo_drop += u64::from(seg.wire_segments());
         return Err(DropReason::NoBuffer);
     }
     cx.counters.tcp_ofo_queue += u64::from(seg.wire_segments());

@@ -5,6 +5,7 @@
 
 use super::frto;
 use super::input::Cx;
+use super::recovery::Phase;
 use super::sent::{Fate, Sending, Sent};
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb, millis};
@@ -64,6 +65,7 @@ fn syn(tcb: &mut Tcb, cx: &mut Cx<'_>, flags: Flags, answer: bool) -> Option<Pac
     if tcb.retries > 0 {
         packet.meta.mark.add(Mark::RETRANSMISSION);
         cx.counters.tcp_retrans_segs += 1;
+        cx.counters.tcp_syn_retrans += 1;
     }
     Some(packet)
 }
@@ -132,6 +134,7 @@ fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Pac
         return held(flow);
     }
     let in_window = wnd_end.since(run.start).max(unit as i32) as u32;
+    cx.counters.tcp_lost_retransmit += u64::from(run.resent);
     let most = run.len.min(in_window).min(room.min(pace).max(unit)).min(MAX_BURST);
     let len = whole_units(most, unit, run.len);
     Some(send_again(tcb, flow, cx, run.start, len, unit, &options))
@@ -162,6 +165,11 @@ fn send_again(
     tcb.segs_resent = tcb.segs_resent.wrapping_add(segments);
     tcb.last_tx = millis(cx.now);
     cx.counters.tcp_retrans_segs += u64::from(segments);
+    match flow.recovery.phase {
+        Phase::Recovery => cx.counters.tcp_fast_retrans += u64::from(segments),
+        Phase::Loss => cx.counters.tcp_slow_start_retrans += u64::from(segments),
+        Phase::Open | Phase::Cwr => {}
+    }
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
     let mut packet = data_segment(tcb, cx, seq, len, unit, options, Flags::NONE);
     packet.meta.mark.add(Mark::RETRANSMISSION);
@@ -326,6 +334,7 @@ fn send_new(
         flow.recovery.prr.on_sent(seg_len);
     }
     flow.max_in_flight = flow.max_in_flight.max(flow.recovery.pipe(&flow.sent));
+    cx.counters.tcp_orig_data_sent += u64::from(len.div_ceil(unit.max(1)));
     let cwr = if len > 0 { tcb.take_cwr() } else { Flags::NONE };
     let packet = data_segment(tcb, cx, seq, seg_len, unit, options, cwr);
     timers::rearm(tcb, flow, cx.now, cx.settings);
@@ -496,6 +505,9 @@ fn segment(tcb: &mut Tcb, cx: &mut Cx<'_>, mut header: Header, options: &Options
     packet.meta.csum = Csum::Partial;
     if options.user_timeout.is_some() && !header.flags.has(Flags::SYN) {
         tcb.advise = false;
+    }
+    if let Some(stats) = tcb.stats.as_deref_mut() {
+        stats.on_window(header.window, cx.counters);
     }
     tcb.segs_out = tcb.segs_out.wrapping_add(packet.wire_packets() as u32);
     cx.counters.tcp_out_segs += packet.wire_packets() as u64;

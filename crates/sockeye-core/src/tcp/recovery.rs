@@ -272,7 +272,11 @@ fn detect_by_duplicates(tcb: &Tcb, flow: &mut Flow, event: &AckEvent, settings: 
 
 /// An episode begins. RFC 5681 §3.2 steps 2 and 3, RFC 9937 §6.1.
 fn enter(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, prior_flight: u32) {
-    cx.counters.tcp_recoveries += 1;
+    if tcb.bits.has(Bits::SACK) {
+        cx.counters.tcp_sack_recovery += 1;
+    } else {
+        cx.counters.tcp_reno_recovery += 1;
+    }
     let first_lost = flow.sent.next_lost().map_or(tcb.snd_una, |run| run.start);
     if flow.recovery.phase == Phase::Cwr && first_lost.before(flow.recovery.high) {
         // Marked and lost within one window of data: it has been reduced for that. RFC 3168 §6.1.2.

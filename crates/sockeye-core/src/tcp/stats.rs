@@ -8,6 +8,7 @@ use super::output;
 use super::recovery::Phase;
 use super::sent::Delivered;
 use super::tcb::{Bits, Flow, Tcb};
+use crate::counters::Counters;
 use crate::socket::{Limited, State};
 use crate::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(super) struct Stats {
     /// Acknowledgements that showed reordering.
     pub(super) reorderings: u32,
     pub(super) out_of_order: u32,
+    /// The last window that we offered was 0.
+    window_closed: bool,
     /// What the flow state measured before it was dropped.
     pub(super) delivery_rate: u64,
     pub(super) delivery_rate_app_limited: bool,
@@ -62,11 +65,26 @@ impl Stats {
     }
 
     /// An acknowledgement told what arrived, perhaps that marks did (`ece`), or that something came twice.
-    pub(super) fn on_delivered(&mut self, told: &Delivered, ece: bool, twice: bool) {
+    pub(super) fn on_delivered(&mut self, told: &Delivered, ece: bool, twice: bool, counters: &mut Counters) {
+        let marked = if ece { told.segs } else { 0 };
+        counters.tcp_delivered += u64::from(told.segs);
+        counters.tcp_delivered_ce += u64::from(marked);
+        counters.tcp_dsack_recv += u64::from(twice);
+        counters.tcp_sack_reorder += u64::from(told.overtaken);
         self.delivered = self.delivered.wrapping_add(told.segs);
-        self.delivered_ce = self.delivered_ce.wrapping_add(if ece { told.segs } else { 0 });
+        self.delivered_ce = self.delivered_ce.wrapping_add(marked);
         self.dsacks = self.dsacks.wrapping_add(twice.into());
         self.reorderings = self.reorderings.wrapping_add(told.overtaken.into());
+    }
+
+    /// A segment leaves with this window.
+    pub(super) fn on_window(&mut self, window: u16, counters: &mut Counters) {
+        match (self.window_closed, window) {
+            (false, 0) => counters.tcp_to_zero_window_adv += 1,
+            (true, 1..) => counters.tcp_from_zero_window_adv += 1,
+            _ => return,
+        }
+        self.window_closed = window == 0;
     }
 
     /// A retransmission timer fired.

@@ -18,6 +18,7 @@ const CORK_LIMIT: Duration = Duration::from_millis(200);
 /// Does whatever is due at `now`.
 pub(crate) fn on_deadline(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     if tcb.delack_at.is_some_and(|at| untick(at) <= cx.now) {
+        cx.counters.delayed_acks += u64::from(tcb.bits.has(Bits::ACK_OWED));
         tcb.on_ack_delay();
     }
     if tcb.slow_at.is_some_and(|at| untick(at) <= cx.now) {
@@ -57,6 +58,7 @@ fn on_rexmit(tcb: &mut Tcb, cx: &mut Cx<'_>, what: Rexmit) {
                 }
                 _ => {
                     if gives_up(tcb, &flow, cx) {
+                        cx.counters.tcp_abort_on_timeout += 1;
                         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
                         tcb.fail(error);
                         return;
@@ -85,12 +87,14 @@ fn on_syn_timeout(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     let patience = tcb.user_timeout(cx.settings);
     if tcb.retries >= limit || patience.is_some_and(|patience| waited >= patience) {
         cx.counters.tcp_attempt_fails += 1;
+        cx.counters.tcp_abort_on_timeout += 1;
         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
         tcb.fail(error);
         return;
     }
     tcb.on_fast_open_silence();
     tcb.stats(cx.now).on_timeout(cx.now);
+    cx.counters.tcp_timeouts += 1;
     tcb.retries += 1;
     tcb.bits.set(Bits::ACK_NOW);
     tcb.rexmit = Rexmit::Timeout;
@@ -155,9 +159,11 @@ fn on_persist(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     let silent = Tcb::ago(cx.now, tcb.last_rx);
     if tcb.retries >= retries || (tcb.retries > 0 && patience.is_some_and(|patience| silent >= patience)) {
         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
+        cx.counters.tcp_abort_on_timeout += 1;
         tcb.abort(cx, error);
         return;
     }
+    cx.counters.tcp_win_probe += 1;
     tcb.bits.set(Bits::PROBE);
     tcb.retries += 1;
     tcb.backoff = tcb.backoff.saturating_add(1);
@@ -224,9 +230,11 @@ fn keepalive(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     };
     if silent {
         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
+        cx.counters.tcp_abort_on_timeout += 1;
         tcb.abort(cx, error);
         return;
     }
+    cx.counters.tcp_keep_alive += 1;
     tcb.retries += 1;
     tcb.bits.set(Bits::PROBE);
     tcb.slow_at = tick(cx.now + interval);

@@ -125,7 +125,11 @@ pub(super) fn needless(tcb: &Tcb, flow: &mut Flow, event: &AckEvent) -> bool {
 /// Puts window and threshold back. RFC 4015 §3.2.
 pub(super) fn undo(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &AckEvent, acked: u32) {
     let Some(undo) = flow.recovery.undo.take() else { return };
-    cx.counters.tcp_undos += 1;
+    if flow.recovery.phase == Phase::Loss {
+        cx.counters.tcp_loss_undo += 1;
+    } else {
+        cx.counters.tcp_full_undo += 1;
+    }
     flow.congestion.algorithm().on_undo();
     flow.sent.forgive();
     let mss = u32::from(tcb.mss);

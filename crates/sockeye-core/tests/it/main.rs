@@ -5,6 +5,7 @@
 
 mod attacks;
 mod captures;
+mod counters;
 mod determinism;
 mod ecn;
 mod edges;
