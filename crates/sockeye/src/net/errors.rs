@@ -32,7 +32,7 @@ pub(crate) fn down() -> io::Error {
     errno(Errno::ENETDOWN)
 }
 
-/// A `try_*` function found nothing to do.
+/// A `try_*` function found nothing to do. tokio's has no errno either.
 pub(crate) fn would_block() -> io::Error {
-    errno(Errno::EAGAIN)
+    io::ErrorKind::WouldBlock.into()
 }

@@ -237,7 +237,7 @@ macro_rules! writing {
             }
 
             fn poll_shutdown($self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                $stream.shutdown_write()?;
+                $stream.shutdown_write();
                 Self::on_shutdown($self);
                 Poll::Ready(Ok(()))
             }
@@ -345,8 +345,7 @@ impl OwnedWriteHalf {
 impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         if self.shutdown_on_drop {
-            // A connection that is gone needs no FIN.
-            let _ = self.stream.shutdown_write();
+            self.stream.shutdown_write();
         }
     }
 }

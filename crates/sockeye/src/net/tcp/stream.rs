@@ -472,17 +472,11 @@ impl TcpStream {
         super::split::into_split(self)
     }
 
-    pub(super) fn shutdown_write(&self) -> io::Result<()> {
-        let gone = self.host.shard().call(|stack, now| {
-            let gone = matches!(stack.host.tcp_state(self.id), State::Closed | State::TimeWait);
-            stack.host.tcp_shutdown(now, self.id, Shutdown::Write);
-            gone
-        });
-        if gone {
-            Err(errors::errno(Errno::ENOTCONN))
-        } else {
-            Ok(())
-        }
+    /// FIN after all that was written. For a connection that is gone there is nothing to do, and that is no error, as with tokio.
+    pub(super) fn shutdown_write(&self) {
+        self.host
+            .shard()
+            .call(|stack, now| stack.host.tcp_shutdown(now, self.id, Shutdown::Write));
     }
 
     pub(super) fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -540,9 +534,10 @@ impl AsyncWrite for TcpStream {
         Poll::Ready(Ok(()))
     }
 
-    /// FIN after all that was written; reading goes on.
+    /// FIN after all that was written; reading goes on. No error, even when the connection is gone.
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown_write())
+        self.shutdown_write();
+        Poll::Ready(Ok(()))
     }
 }
 

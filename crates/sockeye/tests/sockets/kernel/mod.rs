@@ -1,0 +1,8 @@
+//! tokio's own sockets.
+
+pub(crate) use tokio::net;
+
+pub(crate) mod world;
+
+#[path = "../body/mod.rs"]
+mod body;
