@@ -1,6 +1,7 @@
 //! Attacks on memory: buffers pinned, queues filled, caches blown up.
 
 use crate::target::*;
+use sockeye_core::sim::{LinkConfig, Sim};
 use sockeye_core::socket::{Close, State, Stray, SynAnswer};
 use sockeye_core::time::{MS, SECOND};
 
@@ -346,4 +347,39 @@ fn a_gateway_short_of_memory_takes_no_more() {
     assert!((5..20).contains(&held), "{held} connections");
     assert!(target.drops(DropReason::NoBuffer) >= 30);
     assert!(target.host.memory().buffers > 32 * 4_096);
+}
+
+/// Short of memory little is kept out of order, and what was reported by SACK is given up again (RFC 2018 §8). Transfers go on, on links that lose and
+/// reorder, whichever side is short.
+#[test]
+fn transfers_go_on_without_room_for_disorder() {
+    let short = || HostConfig {
+        settings: Settings {
+            tcp_mem: [4, 8, 1 << 16],
+            ..Settings::default()
+        },
+        ..HostConfig::default()
+    };
+    for (seed, line) in [
+        (1, "delay 10ms loss 2%"),
+        (2, "delay 10ms loss 5%"),
+        (3, "delay 10ms jitter 8ms"),
+        (4, "delay 10ms reorder 10% loss 1%"),
+    ] {
+        for sides in 1..4 {
+            let mut sim = Sim::new(seed);
+            let config = |bit| {
+                if sides & bit != 0 {
+                    short()
+                } else {
+                    HostConfig::default()
+                }
+            };
+            let (a, b) = (sim.host_with("a", config(1)), sim.host_with("b", config(2)));
+            let _ = sim.connect(a, b, &LinkConfig::both(line.parse().expect("a good line")));
+            let told = sim.transfer(a, b, 1 << 20);
+            assert!(told.is_ok(), "{line}, sides {sides}: {told:?}");
+            assert!(sim.broken().is_empty(), "{:?}", sim.broken());
+        }
+    }
 }
