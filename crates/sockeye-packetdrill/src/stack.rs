@@ -20,7 +20,12 @@ impl Stack for Machine {
         flags.settings.append(&mut named);
         flags.add(&std::env::var(ENVIRONMENT).unwrap_or_default());
         flags.add(text);
-        let mut settings = Settings::default();
+        // A kernel paces only where its queue does, and packetdrill's has none: scripts expect a window at once.
+        let mut settings = Settings {
+            tcp_pacing_ss_ratio: 0,
+            tcp_pacing_ca_ratio: 0,
+            ..Settings::default()
+        };
         for (name, value) in &flags.settings {
             if let Err(error) = settings.set(name, value) {
                 flags.remarks.push(error.to_string());
