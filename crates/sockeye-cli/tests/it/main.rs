@@ -12,6 +12,7 @@ mod need;
 mod outside;
 mod process;
 mod programs;
+mod script;
 mod status;
 mod sysctl;
 mod tour;
