@@ -43,4 +43,4 @@ pub mod net;
 mod services;
 pub mod services_registry;
 
-pub use host::{Host, HostBuilder, Interface};
+pub use host::{Host, HostBuilder, Interface, Pump};

@@ -1,8 +1,9 @@
 //! What a host is made from, and what can be wrong with it.
 
+use super::clock::Clock;
 use super::driver::Driver;
 use super::shard::{Port, Shard};
-use super::{Handle, Host};
+use super::{Handle, Host, Pump};
 use crate::link::{Caps, Link};
 use sockeye_core::HostConfig;
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Route};
@@ -13,6 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Describes a [`Host`]; [`build`](Self::build) makes it. What is wrong with the description comes out there, as a value.
 ///
@@ -199,17 +201,31 @@ impl HostBuilder {
     ///
     /// # Errors
     /// See [`BuildError`]: what was wrong, and what would be right.
+    ///
+    /// # Panics
+    /// When the runtime has no timers (`enable_time`).
     pub fn build(self) -> Result<Host, BuildError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
-        let names = names(&self.names);
-        let shard = Arc::new(self.assemble()?);
-        drop(runtime.spawn(Driver::new(Arc::clone(&shard))));
-        Ok(Host {
-            handle: Arc::new(Handle { shard, names }),
-        })
+        let start = tokio::time::Instant::now();
+        let host = self.assemble(Clock::Tokio(start))?;
+        let driver = Driver::new(Arc::clone(&host.handle.shard), start);
+        drop(runtime.spawn(driver));
+        Ok(host)
     }
 
-    fn assemble(mut self) -> Result<Shard, BuildError> {
+    /// The host, moved along by hand: with a link of at most `mtu` bytes a packet whose other end is the [`Pump`], which also tells the time.
+    /// Needs no runtime.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn pump(self, mtu: u32) -> Result<(Host, Pump), BuildError> {
+        let (link, wire) = crate::link::channel(mtu);
+        let host = self.link(link).assemble(Clock::Told(AtomicU64::new(0)))?;
+        let pump = Pump::new(Arc::clone(&host.handle.shard), wire);
+        Ok((host, pump))
+    }
+
+    fn assemble(mut self, clock: Clock) -> Result<Host, BuildError> {
         if let Some(error) = self.wrong {
             return Err(BuildError::Sysctl(error));
         }
@@ -249,7 +265,12 @@ impl HostBuilder {
         for (network, via) in self.routes {
             host.add_route(route(&network, &via, &networks)?);
         }
-        Ok(Shard::new(host, ports))
+        Ok(Host {
+            handle: Arc::new(Handle {
+                shard: Arc::new(Shard::new(host, ports, clock)),
+                names: names(&self.names),
+            }),
+        })
     }
 }
 

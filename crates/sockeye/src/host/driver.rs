@@ -1,7 +1,7 @@
 //! The one task of a host: it waits for links and for time, and visits the stack.
 
 use super::shard::{Next, Shard};
-use sockeye_core::Packet;
+use sockeye_core::{Instant, Packet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,15 +14,18 @@ use tokio::time::Sleep;
 #[derive(Debug)]
 pub(super) struct Driver {
     shard: Arc<Shard>,
+    /// The host's time zero.
+    start: tokio::time::Instant,
     sleep: Pin<Box<Sleep>>,
     batch: Vec<Packet>,
     ended: bool,
 }
 
 impl Driver {
-    pub(super) fn new(shard: Arc<Shard>) -> Self {
+    pub(super) fn new(shard: Arc<Shard>, start: tokio::time::Instant) -> Self {
         Self {
             shard,
+            start,
             sleep: Box::pin(tokio::time::sleep(std::time::Duration::ZERO)),
             batch: Vec::new(),
             ended: false,
@@ -47,7 +50,7 @@ impl Future for Driver {
                 }
                 Next::Wait(None) => return Poll::Pending,
                 Next::Wait(Some(at)) => {
-                    this.sleep.as_mut().reset(this.shard.clock().at(at));
+                    this.sleep.as_mut().reset(this.start + at.since(Instant::ZERO));
                     if this.sleep.as_mut().poll(cx).is_pending() {
                         return Poll::Pending;
                     }

@@ -1,13 +1,16 @@
 //! An Internet host among tokio's tasks: made from addresses and links, shared by its sockets, moved along by one task of its own.
 
 mod builder;
+mod clock;
 mod current;
 mod driver;
+mod pump;
 mod shard;
 mod waiters;
 
 pub use builder::{BuildError, HostBuilder, Interface};
 pub use current::{Entered, Scope};
+pub use pump::Pump;
 
 pub(crate) use shard::{Shard, Stack};
 pub(crate) use waiters::Want;

@@ -3,6 +3,7 @@
 //! Three rules keep the lock short. Bytes beyond 4 KiB are copied before it is taken or after it is let go. Links are called without it: what
 //! is to leave is put into an outbox, and whoever gets the link's lock sends for all (`send_off`). Wakers are woken, and dropped, after it.
 
+use super::clock::Clock;
 use super::waiters::{Waiters, Want};
 use crate::link::Link;
 use crate::net::errors;
@@ -73,29 +74,6 @@ impl std::fmt::Debug for Wired {
     }
 }
 
-/// Where time comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    start: tokio::time::Instant,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Self {
-            start: tokio::time::Instant::now(),
-        }
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        Instant::ZERO + self.start.elapsed()
-    }
-
-    /// The same instant for tokio.
-    pub(crate) fn at(&self, instant: Instant) -> tokio::time::Instant {
-        self.start + instant.since(Instant::ZERO)
-    }
-}
-
 /// What the driver is to do after a visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -118,10 +96,10 @@ impl Port {
 }
 
 impl Shard {
-    pub(crate) fn new(host: sockeye_core::Host, ports: Vec<Port>) -> Self {
+    pub(crate) fn new(host: sockeye_core::Host, ports: Vec<Port>, clock: Clock) -> Self {
         Self {
             pool: host.pool().clone(),
-            clock: Clock::start(),
+            clock,
             stack: Mutex::new(Stack {
                 host,
                 waiters: Waiters::default(),
@@ -434,7 +412,8 @@ impl Stack {
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    /// When the stack or a link wants to be looked at next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let links = self.doors.iter().map(|door| door.deadline);
         let own = [self.host.poll_timeout(), self.patience];
         links.chain(own).flatten().min()

@@ -282,3 +282,175 @@ async fn hosts_are_entered_in_a_nest() {
     assert_eq!(seen, at(&inner));
     assert_eq!(at(&Host::current().unwrap()), at(&outer));
 }
+
+/// Two hosts by hand, their packets carried back and forth, in virtual time; `spoil` says which packets are lost.
+fn by_hand<T>(talk: impl AsyncFnOnce(&Host, &Host) -> T, mut spoil: impl FnMut() -> bool) -> T {
+    let (server, mut a) = Host::builder().address("10.0.0.1/24").seed(1).pump(1_500).unwrap();
+    let (client, mut b) = Host::builder().address("10.0.0.2/24").seed(2).pump(1_500).unwrap();
+    let mut now = sockeye_core::Instant::ZERO;
+    let mut talk = std::pin::pin!(talk(&server, &client));
+    loop {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        if let std::task::Poll::Ready(told) = talk.as_mut().poll(&mut cx) {
+            return told;
+        }
+        let mut idle = true;
+        for _ in 0..2 {
+            while let Some(packet) = a.packet_out() {
+                idle = false;
+                if !spoil() {
+                    b.packet_in(packet).unwrap();
+                }
+            }
+            std::mem::swap(&mut a, &mut b);
+        }
+        if idle {
+            let next = [a.next_deadline(), b.next_deadline()].into_iter().flatten().min();
+            now = next.expect("nothing will ever happen again");
+        }
+        a.advance(now);
+        b.advance(now);
+    }
+}
+
+#[test]
+fn a_pumped_host_needs_no_runtime_and_time_leaps() {
+    let mut packets = 0;
+    let talk = async |server: &Host, client: &Host| {
+        let (mut there, mut here) = connected(server, client).await;
+        let send = async {
+            here.write_all(&[3; 300_000]).await.unwrap();
+            here.shutdown().await.unwrap();
+        };
+        let mut got = Vec::new();
+        let (read, ()) = tokio::join!(there.read_to_end(&mut got), send);
+        read.unwrap()
+    };
+    let got = by_hand(talk, || {
+        packets += 1;
+        packets % 50 == 0
+    });
+    assert_eq!(got, 300_000);
+    assert!(packets > 50, "nothing was lost");
+}
+
+#[test]
+fn a_pumped_host_ends_with_its_last_handle() {
+    let (host, mut pump) = Host::builder().address("10.0.0.1/24").pump(1_500).unwrap();
+    pump.advance(sockeye_core::Instant::ZERO);
+    assert!(!pump.has_ended());
+    drop(host);
+    pump.advance(sockeye_core::Instant::ZERO);
+    assert!(pump.has_ended());
+}
+
+#[test]
+fn a_dropped_pump_leaves_nobody_waiting() {
+    let (host, pump) = Host::builder().address("10.0.0.1/24").pump(1_500).unwrap();
+    let mut connecting = std::pin::pin!(host.tcp_connect("10.0.0.2:80"));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(connecting.as_mut().poll(&mut cx).is_pending());
+    drop(pump);
+    let std::task::Poll::Ready(Err(error)) = connecting.as_mut().poll(&mut cx) else {
+        panic!("it waits for ever");
+    };
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_packets() {
+    let run = || {
+        let mut sizes = Vec::new();
+        let (host, mut pump) = Host::builder().address("10.0.0.1/24").seed(9).pump(1_500).unwrap();
+        let mut connecting = std::pin::pin!(host.tcp_connect("10.0.0.2:80"));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        while connecting.as_mut().poll(&mut cx).is_pending() {
+            while let Some(packet) = pump.packet_out() {
+                sizes.push(packet);
+            }
+            let next = pump.next_deadline().unwrap();
+            pump.advance(next);
+        }
+        sizes
+    };
+    let one = run();
+    assert!(one.len() > 3);
+    assert_eq!(one, run());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_use_one_host_and_no_packet_is_stranded() {
+    let (server, client) = two(&Netem::NONE);
+    let listener = server.tcp_listen("0.0.0.0:80").await.unwrap();
+    let serving = tokio::spawn(async move {
+        for _ in 0..32 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            drop(tokio::spawn(async move {
+                let (mut read, mut write) = stream.split();
+                tokio::io::copy(&mut read, &mut write).await
+            }));
+        }
+    });
+    let mut clients = Vec::new();
+    for n in 0..32_u8 {
+        let mut stream = client.tcp_connect("10.0.0.1:80").await.unwrap();
+        clients.push(tokio::spawn(async move {
+            let mut buf = [0; 100];
+            for _ in 0..100 {
+                stream.write_all(&[n; 100]).await.unwrap();
+                stream.read_exact(&mut buf).await.unwrap();
+                assert_eq!(buf, [n; 100]);
+            }
+            let (mut read, mut write) = stream.split();
+            let data = vec![n; 200_000];
+            let mut got = Vec::new();
+            let (wrote, read) = tokio::join!(
+                async {
+                    write.write_all(&data).await?;
+                    write.shutdown().await
+                },
+                read.read_to_end(&mut got)
+            );
+            wrote.unwrap();
+            assert_eq!((read.unwrap(), got == data), (200_000, true));
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    serving.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_datagram_is_stranded_or_overtaken_between_threads() {
+    let (server, client) = two(&Netem::NONE);
+    let mut talks = Vec::new();
+    for n in 0..8_u16 {
+        let echo = server.udp_bind(("0.0.0.0", 1_000 + n)).await.unwrap();
+        let speak = client.udp_bind("0.0.0.0:0").await.unwrap();
+        speak.connect(("10.0.0.1", 1_000 + n)).await.unwrap();
+        drop(tokio::spawn(async move {
+            let mut buf = [0; 4];
+            while let Ok((n, from)) = echo.recv_from(&mut buf).await {
+                echo.send_to(&buf[..n], from).await.unwrap();
+            }
+        }));
+        talks.push(tokio::spawn(async move {
+            let mut buf = [0; 4];
+            // Nobody repeats a datagram: one that is left behind is waited for in vain.
+            for burst in 0..200_u32 {
+                for n in 0..16 {
+                    speak.send(&(burst * 16 + n).to_be_bytes()).await.unwrap();
+                }
+                for n in 0..16 {
+                    assert_eq!(speak.recv(&mut buf).await.unwrap(), 4);
+                    assert_eq!(u32::from_be_bytes(buf), burst * 16 + n);
+                }
+            }
+        }));
+    }
+    for talk in talks {
+        let in_time = tokio::time::timeout(Duration::from_secs(60), talk).await;
+        in_time.expect("a datagram was left behind").unwrap();
+    }
+}
