@@ -137,6 +137,8 @@ words! {
         Reno = "reno",
         /// RFC 9438.
         Cubic = "cubic",
+        /// draft-ietf-ccwg-bbr.
+        Bbr = "bbr",
     }
 }
 

@@ -6,6 +6,7 @@ use super::budget::Pressure;
 use super::congestion::AckSample;
 use super::input::{Cx, Segment};
 use super::pacing;
+use super::rate::RateSample;
 use super::recovery::{self, AckEvent};
 use super::sent::{Delivered, Witness};
 use super::seq::SeqNumber;
@@ -62,9 +63,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         None
     };
     let rtt = sample_rtt(tcb, flow, cx, &told, advanced, echo);
-    if let Some(newest) = &told.newest {
-        let _ = flow.delivery.on_ack(now, told.bytes, newest, tcb.rtt.min());
-    }
+    let mut rate = flow.delivery.on_told(now, &told, tcb.rtt.min());
     let ece = tcb.echoes_marks(seg);
     tcb.stats(now).on_delivered(&told, ece, dsack.is_some(), cx.counters);
     let plain = !advanced
@@ -95,9 +94,12 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     recovery::on_ack(tcb, flow, cx, &event, &told);
     // RFC 5681 §3.1: the window grows by acknowledgements of new data; RFC 3042 §2: not by duplicate ones, unless the path is known to reorder, where
     // they tell of data that arrived as well as any. RFC 3168 §6.1.2: one that tells of marks lets nothing grow.
-    let grows = advanced || flow.recovery.rack.reordering_seen;
-    if grows && !was_reducing && !flow.recovery.phase.is_reducing() && told.bytes > 0 && !ece {
-        grow_window(tcb, flow, &event, told.bytes, round_start);
+    let grows = (advanced || flow.recovery.rack.reordering_seen) && !ece;
+    let reducing = was_reducing || flow.recovery.phase.is_reducing();
+    if let Some(rate) = &mut rate
+        && (grows && !reducing || flow.congestion.is_model_based())
+    {
+        grow_window(tcb, flow, &event, told.bytes, round_start, rate);
     }
     if round_start {
         flow.max_in_flight = 0;
@@ -122,8 +124,8 @@ fn echo_of(tcb: &Tcb, seg: &Segment) -> Option<u32> {
     stamps.map(|ts| ts.echo).filter(|echo| *echo != 0)
 }
 
-/// Outside recovery what arrived lets the congestion window grow, when it was in use.
-fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, round_start: bool) {
+/// Outside recovery what arrived lets the congestion window grow, when it was in use; a model of the path is told always.
+fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, round_start: bool, rate: &mut RateSample) {
     let in_slow_start = tcb.cwnd < tcb.ssthresh;
     let used = flow.max_in_flight.max(event.prior_flight);
     let sample = AckSample {
@@ -136,6 +138,10 @@ fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, rou
         cwnd_limited: tcb.bits.has(Bits::CWND_LIMITED)
             || flow.was_cwnd_limited
             || (in_slow_start && tcb.cwnd < 2 * used),
+        lost: flow.delivery.settle(rate),
+        in_flight: flow.recovery.pipe(&flow.sent),
+        recovering: flow.recovery.phase.is_repairing(),
+        rate: *rate,
     };
     let mut window = tcb.window();
     flow.congestion.on_ack(&sample, &mut window);

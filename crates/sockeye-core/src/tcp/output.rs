@@ -155,7 +155,7 @@ fn send_again(
     let in_flight = flow.sent.in_flight();
     let now = Sending {
         at: cx.now,
-        stamp: flow.delivery.stamp(cx.now, in_flight),
+        stamp: flow.delivery.stamp(cx.now, len, in_flight),
     };
     flow.pacing.on_sent(cx.now, len);
     flow.sent.resend(seq, len, segments, now);
@@ -203,6 +203,9 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
         Err(reason) => {
             if reason == Limited::CongestionWindow {
                 tcb.bits.set(Bits::CWND_LIMITED);
+            } else {
+                // A window of the remote's that keeps us back says as little about the path as an application that has nothing to send.
+                flow.delivery.on_app_limited(pipe);
             }
             wait_for_window(tcb, cx);
             return None;
@@ -314,7 +317,7 @@ fn send_new(
         };
         tcb.enter(next);
     }
-    let stamp = flow.delivery.stamp(cx.now, flow.sent.in_flight());
+    let stamp = flow.delivery.stamp(cx.now, seg_len, flow.sent.in_flight());
     flow.pacing.on_sent(cx.now, seg_len);
     flow.sent.push(Sent {
         start: seq,

@@ -4,7 +4,7 @@
 //! acknowledgement of a run are divided by the longer of two times: the one in which they were sent and the one in which they were acknowledged. So
 //! neither acknowledgements that come in a bunch nor bursts of ours make the path seem faster than it is.
 
-use super::sent::Sent;
+use super::sent::{Delivered, Sent};
 use crate::time::{Duration, Instant};
 
 /// What is noted of a departure.
@@ -15,6 +15,10 @@ pub(super) struct Stamp {
     delivered_at: Instant,
     /// Departure of what was delivered last: the sending of this sample's bytes began there.
     first_at: Instant,
+    /// Bytes taken for lost until then.
+    pub(super) lost: u64,
+    /// Bytes in flight then, itself included.
+    pub(super) in_flight: u32,
     /// The application, not the path, was what held us back.
     app_limited: bool,
 }
@@ -25,6 +29,9 @@ pub(super) struct Delivery {
     pub(super) delivered: u64,
     delivered_at: Instant,
     first_at: Instant,
+    /// Bytes taken for lost so far, and how many of them congestion control knows of.
+    pub(super) lost: u64,
+    told: u64,
     /// While fewer bytes than this are delivered, samples tell of the application's rate. 0: they tell of the path's.
     limited_until: u64,
     /// The latest rate in bytes a second, and whether the application limited it: for TCP_INFO.
@@ -33,17 +40,22 @@ pub(super) struct Delivery {
 }
 
 /// What one acknowledgement tells of the path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RateSample {
     /// Bytes a second; 0 when the time was too short to say.
     pub(super) rate: u64,
+    /// Bytes delivered, and (once settled) bytes taken for lost, since the newest run that was delivered now had left.
+    pub(super) delivered: u64,
+    pub(super) lost: u64,
+    /// What was noted of its departure.
+    pub(super) stamp: Stamp,
     /// The application, not the path, was what held us back.
     pub(super) app_limited: bool,
 }
 
 impl Delivery {
-    /// A run is about to leave, with `in_flight` bytes on their way.
-    pub(super) fn stamp(&mut self, now: Instant, in_flight: u32) -> Stamp {
+    /// A run of `len` bytes is about to leave, with `in_flight` bytes on their way.
+    pub(super) fn stamp(&mut self, now: Instant, len: u32, in_flight: u32) -> Stamp {
         if in_flight == 0 {
             // A new flight: time in which nothing was on its way does not count.
             (self.first_at, self.delivered_at) = (now, now);
@@ -52,6 +64,8 @@ impl Delivery {
             delivered: self.delivered,
             delivered_at: self.delivered_at,
             first_at: self.first_at,
+            lost: self.lost,
+            in_flight: in_flight.saturating_add(len),
             app_limited: self.limited_until != 0,
         }
     }
@@ -61,9 +75,23 @@ impl Delivery {
         self.limited_until = (self.delivered + u64::from(in_flight)).max(1);
     }
 
-    /// `bytes` bytes arrived, of which `newest` left last. A sample over less than the shortest round trip is none: something else than this path
+    /// Loss detection has run since the sample was taken: brings it up to date, and returns the bytes newly taken for lost.
+    pub(super) fn settle(&mut self, sample: &mut RateSample) -> u32 {
+        sample.lost = self.lost - sample.stamp.lost;
+        let news = self.lost - self.told;
+        self.told = self.lost;
+        u32::try_from(news).unwrap_or(u32::MAX)
+    }
+
+    /// An acknowledgement told of bytes that arrived: a sample, if there were any.
+    pub(super) fn on_told(&mut self, now: Instant, told: &Delivered, min_rtt: Duration) -> Option<RateSample> {
+        let newest = told.newest.as_ref()?;
+        Some(self.on_ack(now, told.bytes, newest, min_rtt))
+    }
+
+    /// `bytes` bytes arrived, of which `newest` left last. A rate over less than the shortest round trip is none: something else than this path
     /// has acknowledged.
-    pub(super) fn on_ack(&mut self, now: Instant, bytes: u32, newest: &Sent, min_rtt: Duration) -> RateSample {
+    fn on_ack(&mut self, now: Instant, bytes: u32, newest: &Sent, min_rtt: Duration) -> RateSample {
         self.delivered += u64::from(bytes);
         self.delivered_at = now;
         if self.delivered > self.limited_until {
@@ -75,10 +103,13 @@ impl Delivery {
         let interval = sending.max(now.since(stamp.delivered_at));
         let mut sample = RateSample {
             rate: 0,
+            delivered: self.delivered - stamp.delivered,
+            lost: 0,
+            stamp,
             app_limited: stamp.app_limited,
         };
         if interval >= min_rtt && !interval.is_zero() {
-            let rate = u128::from(self.delivered - stamp.delivered) * 1_000_000_000 / interval.as_nanos();
+            let rate = u128::from(sample.delivered) * 1_000_000_000 / interval.as_nanos();
             sample.rate = u64::try_from(rate).unwrap_or(u64::MAX);
             // As Linux has it: what the application limited is told only when it is more than what was known.
             if !stamp.app_limited || sample.rate >= self.rate {
@@ -114,7 +145,9 @@ mod tests {
     fn a_bunch_of_acknowledgements_is_no_fast_path() {
         let mut delivery = Delivery::default();
         let at = |n: u32| Instant::from_millis(100 + 10 * u64::from(n));
-        let runs: Vec<Sent> = (0..10).map(|n| run(delivery.stamp(at(n), n * MSS), at(n))).collect();
+        let runs: Vec<Sent> = (0..10)
+            .map(|n| run(delivery.stamp(at(n), MSS, n * MSS), at(n)))
+            .collect();
         let mut rates = Vec::new();
         for run in &runs {
             let sample = delivery.on_ack(Instant::from_millis(300), MSS, run, Duration::from_millis(100));
@@ -124,7 +157,7 @@ mod tests {
         assert_eq!(rates.first(), Some(&5_000));
         assert_eq!(rates.last(), Some(&50_000));
         // The next flight was sent in the meantime; the bunch it meets is over in no time.
-        let stamp = delivery.stamp(Instant::from_millis(300), 0);
+        let stamp = delivery.stamp(Instant::from_millis(300), MSS, 0);
         let later = run(stamp, Instant::from_millis(300));
         let sample = delivery.on_ack(Instant::from_millis(310), MSS, &later, Duration::from_millis(100));
         assert_eq!(sample.rate, 0, "faster than the path");
@@ -134,15 +167,15 @@ mod tests {
     fn an_idle_application_is_remembered_until_its_bytes_have_arrived() {
         let mut delivery = Delivery::default();
         let mut now = Instant::from_millis(1);
-        let first = run(delivery.stamp(now, 0), now);
+        let first = run(delivery.stamp(now, MSS, 0), now);
         delivery.on_app_limited(MSS);
-        let second = run(delivery.stamp(now, MSS), now);
+        let second = run(delivery.stamp(now, MSS, MSS), now);
         now = Instant::from_millis(101);
         let min = Duration::from_millis(100);
         assert!(!delivery.on_ack(now, MSS, &first, min).app_limited);
-        let third = run(delivery.stamp(now, MSS), now);
+        let third = run(delivery.stamp(now, MSS, MSS), now);
         assert!(delivery.on_ack(now, MSS, &second, min).app_limited);
-        let fourth = run(delivery.stamp(now, MSS), now);
+        let fourth = run(delivery.stamp(now, MSS, MSS), now);
         now = Instant::from_millis(201);
         assert!(delivery.on_ack(now, MSS, &third, min).app_limited);
         assert!(!delivery.on_ack(now, MSS, &fourth, min).app_limited);

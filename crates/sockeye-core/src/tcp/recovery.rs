@@ -177,7 +177,7 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &Ac
     } else {
         detect_by_duplicates(tcb, flow, event, cx.settings);
     }
-    let newly_lost = flow.sent.lost() > lost_before;
+    let newly_lost = note_lost(flow, lost_before);
     if flow.sent.lost() > 0 && !flow.recovery.phase.is_repairing() {
         enter(tcb, flow, cx, event.prior_flight);
     }
@@ -189,8 +189,18 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &Ac
     }
 }
 
+/// Counts what was taken for lost since there were `before` bytes of it. Says whether anything was.
+fn note_lost(flow: &mut Flow, before: u32) -> bool {
+    let news = flow.sent.lost().saturating_sub(before);
+    flow.delivery.lost += u64::from(news);
+    news > 0
+}
+
 /// Brings the window down as bytes arrive. RFC 9937 §6.
 fn reduce(tcb: &mut Tcb, flow: &mut Flow, delivered: u32, safe: bool) {
+    if flow.congestion.is_model_based() {
+        return;
+    }
     let pipe = flow.recovery.pipe(&flow.sent);
     tcb.cwnd = flow
         .recovery
@@ -330,7 +340,7 @@ fn is_over(tcb: &Tcb, flow: &Flow) -> bool {
 
 /// Everything outstanding when it began is acknowledged.
 fn leave(tcb: &mut Tcb, flow: &mut Flow) {
-    if flow.recovery.phase.is_reducing() {
+    if flow.recovery.phase.is_reducing() && !flow.congestion.is_model_based() {
         // RFC 9937 §6.4: on completion cwnd is ssthresh.
         tcb.cwnd = tcb.ssthresh.max(u32::from(tcb.mss));
     }
@@ -362,11 +372,13 @@ pub(super) fn on_timeout(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) {
     flow.recovery.tail_probe.forget();
     let this = &mut flow.recovery.without_sack;
     (this.dup_acks, this.dup_bytes) = (0, 0);
+    let lost_before = flow.sent.lost();
     if tcb.bits.has(Bits::SACK) {
         rack::mark_at_timeout(tcb, flow, cx);
     } else {
         let _ = flow.sent.mark_lost(|_| true);
     }
+    let _ = note_lost(flow, lost_before);
     // The loss window is one segment; what is believed to be still on its way comes on top.
     tcb.cwnd = flow.recovery.pipe(&flow.sent) + u32::from(tcb.mss);
     frto::begin(tcb, flow, cx, recovering);
@@ -376,7 +388,9 @@ pub(super) fn on_timeout(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) {
 /// The reordering window has passed. RFC 8985 §6.2 step 5.
 pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) {
     let prior_flight = flow.recovery.pipe(&flow.sent);
+    let lost_before = flow.sent.lost();
     rack::detect(tcb, flow, cx.now, cx.settings);
+    let _ = note_lost(flow, lost_before);
     if flow.sent.lost() == 0 {
         return;
     }

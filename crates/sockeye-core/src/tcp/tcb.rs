@@ -369,14 +369,14 @@ impl Tcb {
             .as_ref()
             .and_then(|o| o.congestion)
             .unwrap_or(settings.tcp_congestion_control);
-        let round_end = self.snd_nxt;
+        let (round_end, seed) = (self.snd_nxt, self.iss.0);
         let pacing = Pacing::allowed(self.opt().max_pacing_rate, u32::from(self.mss));
         let _ = self.stats(now);
         self.flow.get_or_insert_with(|| {
             Box::new(Flow {
                 sent: Scoreboard::default(),
                 recovery: Recovery::default(),
-                congestion: Congestion::new(kind),
+                congestion: Congestion::new(kind, seed),
                 assembler: Assembler::default(),
                 tune: Tune::default(),
                 early: None,

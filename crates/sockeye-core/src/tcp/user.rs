@@ -136,7 +136,7 @@ impl Tcb {
             && let Some(flow) = self.flow.as_deref_mut()
             && flow.recovery.phase == Phase::Open
         {
-            flow.congestion = super::congestion::Congestion::new(algorithm);
+            flow.congestion = super::congestion::Congestion::new(algorithm, self.iss.0);
         }
         if self.opt().max_pacing_rate != before.max_pacing_rate
             && let Some(mut flow) = self.flow.take()

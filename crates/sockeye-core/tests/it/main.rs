@@ -14,6 +14,7 @@ mod fuzz;
 mod goodput;
 mod ip;
 mod matrix;
+mod pacing;
 mod queues;
 mod reordering;
 mod scripts;

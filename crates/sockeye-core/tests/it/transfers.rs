@@ -128,7 +128,11 @@ fn settings(dice: &mut Dice) -> Settings {
         tcp_dsack: dice.chance(0.8),
         tcp_timestamps: dice.chance(0.8),
         tcp_window_scaling: dice.chance(0.85),
-        tcp_congestion_control: dice.one(&[CongestionControl::Cubic, CongestionControl::Reno]),
+        tcp_congestion_control: dice.one(&[
+            CongestionControl::Cubic,
+            CongestionControl::Reno,
+            CongestionControl::Bbr,
+        ]),
         tcp_slow_start_after_idle: dice.chance(0.7),
         tcp_ecn: dice.one(&[0, 1, 1, 2]),
         tcp_ecn_fallback: dice.chance(0.8),

@@ -223,6 +223,7 @@ mod tests {
                 round_start: false,
                 paced: true,
                 cwnd_limited,
+                ..AckSample::default()
             };
             cubic.on_ack(&ack, window);
         }

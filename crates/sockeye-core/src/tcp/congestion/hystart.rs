@@ -84,6 +84,7 @@ mod tests {
                 round_start: n == 0,
                 paced: true,
                 cwnd_limited: true,
+                ..AckSample::default()
             };
             last = match hystart.on_ack(&ack, 1000) {
                 Pace::Grow(bytes) => Some(bytes),
@@ -137,6 +138,7 @@ mod tests {
                 round_start: false,
                 paced,
                 cwnd_limited: true,
+                ..AckSample::default()
             };
             assert!(matches!(HyStart::default().on_ack(&ack, 1000), Pace::Grow(bytes) if bytes == want));
         }

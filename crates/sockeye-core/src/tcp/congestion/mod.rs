@@ -1,12 +1,15 @@
 //! How much may be in flight: the congestion window, behind one narrow trait. It marks nothing lost (`recovery`) and sends nothing (`output`).
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod reno;
 
+pub(super) use bbr::Bbr;
 pub(super) use cubic::Cubic;
 pub(super) use reno::Reno;
 
+use super::rate::RateSample;
 use crate::settings::CongestionControl as Kind;
 use crate::time::{Duration, Instant};
 
@@ -28,7 +31,7 @@ impl Window {
 }
 
 /// What one acknowledgement says to congestion control.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AckSample {
     pub(super) now: Instant,
     /// Bytes newly delivered.
@@ -41,6 +44,13 @@ pub(super) struct AckSample {
     pub(super) paced: bool,
     /// The window was in use: it may grow. RFC 7661 §4.
     pub(super) cwnd_limited: bool,
+    /// Bytes newly taken for lost.
+    pub(super) lost: u32,
+    /// Bytes in flight now.
+    pub(super) in_flight: u32,
+    /// Losses are being repaired.
+    pub(super) recovering: bool,
+    pub(super) rate: RateSample,
 }
 
 /// An algorithm that moves the congestion window.
@@ -67,13 +77,16 @@ pub(super) trait CongestionControl {
 pub(super) enum Congestion {
     Reno(Reno),
     Cubic(Cubic),
+    Bbr(Box<Bbr>),
 }
 
 impl Congestion {
-    pub(super) fn new(kind: Kind) -> Self {
+    /// All chance in it follows from `seed`.
+    pub(super) fn new(kind: Kind, seed: u32) -> Self {
         match kind {
             Kind::Reno => Self::Reno(Reno),
             Kind::Cubic => Self::Cubic(Cubic::default()),
+            Kind::Bbr => Self::Bbr(Box::new(Bbr::new(u64::from(seed) << 32 | u64::from(!seed)))),
         }
     }
 
@@ -81,6 +94,7 @@ impl Congestion {
         match self {
             Self::Reno(reno) => reno,
             Self::Cubic(cubic) => cubic,
+            Self::Bbr(bbr) => bbr.as_mut(),
         }
     }
 
@@ -88,13 +102,20 @@ impl Congestion {
     pub(super) fn pacing_rate(&self) -> Option<u64> {
         match self {
             Self::Reno(_) | Self::Cubic(_) => None,
+            Self::Bbr(bbr) => bbr.pacing_rate(),
         }
+    }
+
+    /// It sets the window itself with every acknowledgement, also while losses are repaired: `prr` has no say.
+    pub(super) fn is_model_based(&self) -> bool {
+        matches!(self, Self::Bbr(_))
     }
 
     pub(super) fn on_ack(&mut self, ack: &AckSample, window: &mut Window) {
         match self {
             Self::Reno(reno) => reno.on_ack(ack, window),
             Self::Cubic(cubic) => cubic.on_ack(ack, window),
+            Self::Bbr(bbr) => bbr.on_ack(ack, window),
         }
     }
 }

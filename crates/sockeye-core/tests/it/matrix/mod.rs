@@ -6,6 +6,7 @@
 mod cell;
 mod ledger;
 mod page;
+mod promises;
 mod smoltcp;
 mod sockeye;
 mod track;
