@@ -36,6 +36,7 @@ pub(crate) struct Stack {
     pub(crate) host: sockeye_core::Host,
     pub(crate) waiters: Waiters,
     doors: Vec<Door>,
+    /// The latest time that anyone told: the core's time never goes backwards.
     now: Instant,
     /// When the driver looks next by itself.
     armed: Option<Instant>,
@@ -134,7 +135,7 @@ impl Shard {
         let mut stack = self.lock();
         let now = stack.tell_time(&self.clock);
         let result = f(&mut stack, now);
-        self.settle(stack, now);
+        self.settle(stack);
         result
     }
 
@@ -170,7 +171,7 @@ impl Shard {
         let now = stack.tell_time(&self.clock);
         let result = f(&mut stack, now);
         let before = result.is_pending().then(|| register(&mut stack));
-        self.settle(stack, now);
+        self.settle(stack);
         drop(before);
         result
     }
@@ -189,7 +190,6 @@ impl Shard {
     /// The driver's visit: packets that arrived go in, timers fire, packets leave.
     pub(crate) fn drive(&self, cx: &mut Context<'_>, batch: &mut Vec<Packet>) -> Next {
         let mut stack = self.lock();
-        let now = stack.tell_time(&self.clock);
         let known = stack.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker()));
         let before = if known {
             None
@@ -200,15 +200,16 @@ impl Shard {
         drop(before);
         let mut again = false;
         for (nth, port) in self.ports.iter().enumerate() {
-            again |= self.take_in(cx, nth, port, now, batch);
+            again |= self.take_in(cx, nth, port, batch);
         }
         let mut stack = self.lock();
+        let now = stack.tell_time(&self.clock);
         if stack.host.poll_timeout().is_some_and(|at| at <= now) {
             stack.host.handle_timeout(now);
         }
-        self.settle(stack, now);
+        self.settle(stack);
         let mut stack = self.lock();
-        if stack.orphaned && stack.has_ended(now) {
+        if stack.orphaned && stack.has_ended() {
             stack.down = true;
             return Next::Done;
         }
@@ -217,10 +218,11 @@ impl Shard {
     }
 
     /// Hands what arrived by one link to the stack. True when there may be more.
-    fn take_in(&self, cx: &mut Context<'_>, nth: usize, port: &Port, now: Instant, batch: &mut Vec<Packet>) -> bool {
+    fn take_in(&self, cx: &mut Context<'_>, nth: usize, port: &Port, batch: &mut Vec<Packet>) -> bool {
         for _ in 0..TURNS {
             let mut wired = port.lock();
             let Some(link) = &mut wired.0 else { return false };
+            let now = self.look(|stack| stack.tell_time(&self.clock));
             match link.poll_recv(cx, now, batch, BATCH) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -236,8 +238,9 @@ impl Shard {
             }
             drop(wired);
             let mut stack = self.lock();
+            let now = stack.tell_time(&self.clock);
             stack.host.receive(now, port.interface, batch);
-            self.settle(stack, now);
+            self.settle(stack);
         }
         true
     }
@@ -257,14 +260,15 @@ impl Shard {
     }
 
     /// After anything that ran the stack: packets leave, the driver hears of an earlier deadline, and whoever waited is woken.
-    fn settle<'a>(&'a self, mut stack: MutexGuard<'a, Stack>, now: Instant) {
+    fn settle<'a>(&'a self, mut stack: MutexGuard<'a, Stack>) {
         if stack.doors.iter().all(|door| door.outbox.len() >= BATCH) {
             // No link takes anything now, or there is none: what goes to ourselves goes all the same.
             let mut nothing = VecDeque::new();
+            let now = stack.now;
             stack.host.poll_transmit(now, InterfaceId::LOOPBACK, &mut nothing, 1);
         }
         for (nth, port) in self.ports.iter().enumerate() {
-            stack = self.send_off(stack, nth, port, now);
+            stack = self.send_off(stack, nth, port);
         }
         let mut woken = Vec::new();
         stack.take_woken(&mut woken);
@@ -279,15 +283,11 @@ impl Shard {
 
     /// What is to leave by a port goes to its link, without the stack's lock. Who finds the link in use leaves the packets in the outbox:
     /// whoever uses it looks there again before letting go, with the stack locked, so that none is forgotten.
-    fn send_off<'a>(
-        &'a self,
-        mut stack: MutexGuard<'a, Stack>,
-        nth: usize,
-        port: &Port,
-        now: Instant,
-    ) -> MutexGuard<'a, Stack> {
+    fn send_off<'a>(&'a self, mut stack: MutexGuard<'a, Stack>, nth: usize, port: &Port) -> MutexGuard<'a, Stack> {
         for _ in 0..TURNS {
-            stack.fill(nth, port.interface, now);
+            // While the lock was let go, others may have told a later time.
+            let now = stack.now;
+            stack.fill(nth, port.interface);
             let door = &mut stack.doors[nth];
             if door.outbox.is_empty() && door.deadline.is_none_or(|at| at > now) {
                 return stack;
@@ -343,7 +343,7 @@ impl Shard {
         }
         let mut woken = Vec::new();
         stack.waiters.take_all(&mut woken);
-        self.settle(stack, now);
+        self.settle(stack);
         woken.into_iter().for_each(Waker::wake);
         for port in &self.ports {
             let link = port.lock().0.take();
@@ -370,7 +370,8 @@ impl Stack {
     }
 
     /// Moves packets that are to leave to the outbox, unless it is full.
-    fn fill(&mut self, nth: usize, interface: InterfaceId, now: Instant) {
+    fn fill(&mut self, nth: usize, interface: InterfaceId) {
+        let now = self.now;
         let door = &mut self.doors[nth];
         if door.dead {
             let mut lost = VecDeque::new();
@@ -420,7 +421,8 @@ impl Stack {
     }
 
     /// An orphaned host has ended when its connections have, and what they sent has left.
-    fn has_ended(&mut self, now: Instant) -> bool {
+    fn has_ended(&mut self) -> bool {
+        let now = self.now;
         if self.host.tcp_ids().next().is_some() {
             return false;
         }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::link::{self, Impaired, Link};
+use sockeye_core::counters::DropReason;
 use sockeye_core::netem::{Loss, Netem};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -419,6 +420,15 @@ async fn many_threads_use_one_host_and_no_packet_is_stranded() {
         client.await.unwrap();
     }
     serving.await.unwrap();
+    for host in [&client, &server] {
+        // An old timestamp would mean that packets were overtaken, or time went backwards, between two threads.
+        let counters = host.counters();
+        assert_eq!(
+            (counters.drops(DropReason::Paws), counters.tcp_ofo_queue),
+            (0, 0),
+            "{counters:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
