@@ -2,6 +2,7 @@
 
 mod open;
 mod options;
+mod programs;
 mod ready;
 mod stream;
 mod udp;
