@@ -77,8 +77,8 @@ impl Host {
         }
     }
 
-    /// Runs a future with this host current, whichever threads it runs on. Tasks that it spawns have no part in that: give them a scope of
-    /// their own, or see [`Host::make_default`].
+    /// Runs a future with this host current, whichever threads it runs on. Tasks that it spawns have no part in that: spawn
+    /// them with [`Host::spawn`], or see [`Host::make_default`].
     ///
     /// ```
     /// use sockeye::{Host, net::{TcpListener, TcpStream}};
@@ -97,6 +97,28 @@ impl Host {
             host: self.clone(),
             future: Box::pin(future),
         }
+    }
+
+    /// Spawns a task with this host current: what a program's `tokio::spawn` becomes where its tasks open sockets too.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, as `tokio::spawn`.
+    ///
+    /// ```
+    /// use sockeye::{Host, net::UdpSocket};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let host = Host::builder().build()?;
+    /// let socket = host.spawn(UdpSocket::bind("127.0.0.1:53")).await??;
+    /// assert_eq!(socket.local_addr()?.port(), 53);
+    /// # Ok(()) }
+    /// ```
+    pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.scope(future))
     }
 
     /// Makes this host the one that is used where none was entered, in the whole process, until it ends or another takes its place.
@@ -122,7 +144,7 @@ impl Host {
         })
     }
 
-    fn is(&self, other: Option<&Self>) -> bool {
+    pub(super) fn is(&self, other: Option<&Self>) -> bool {
         other.is_some_and(|other| std::sync::Arc::ptr_eq(&self.handle, &other.handle))
     }
 }

@@ -209,7 +209,6 @@ async fn wrong_descriptions_are_told_as_values() {
 #[test]
 fn without_a_runtime_there_is_no_host() {
     assert_eq!(Host::builder().build().unwrap_err(), BuildError::NoRuntime);
-    assert_eq!(Host::current().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,6 +270,32 @@ async fn a_broken_link_is_a_cable_that_was_pulled() {
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     udp.send_to(b"to ourselves", "127.0.0.1:9").await.unwrap();
     assert_eq!(udp.recv(&mut [0; 64]).await.unwrap(), 12);
+}
+
+#[test]
+fn everything_goes_between_threads() {
+    fn goes<T: Send + Sync + Unpin + 'static>() {}
+    goes::<Host>();
+    goes::<Pump>();
+    goes::<TcpListener>();
+    goes::<TcpSocket>();
+    goes::<TcpStream>();
+    goes::<crate::net::OwnedReadHalf>();
+    goes::<crate::net::OwnedWriteHalf>();
+    goes::<UdpSocket>();
+    goes::<link::Wire>();
+}
+
+#[tokio::test]
+async fn the_default_host_is_used_where_none_was_entered_and_not_kept_alive() {
+    let host = Host::builder().build().unwrap();
+    host.make_default();
+    let socket = tokio::spawn(UdpSocket::bind("127.0.0.1:0")).await.unwrap().unwrap();
+    assert!(host.is(Some(socket.host())));
+    let shard = Arc::downgrade(&host.handle.shard);
+    drop((socket, host));
+    ended(&shard).await;
+    assert_eq!(Host::current().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@
 //! - A name is looked up among the host's own ([`HostBuilder::name`](crate::host::HostBuilder::name)); there is no name server yet.
 //! - Lingering for a time does not hold up whoever drops a stream: it is delivered in the background, as without it.
 //! - A buffer size that was set is what is used and shown; Linux uses and shows twice that.
-//! - [`TcpStream::read_chunk`], [`TcpStream::write_chunk`], [`TcpStream::info`] and [`TcpStream::options`] are more than tokio has.
+//! - [`TcpStream::read_chunk`], [`TcpStream::write_chunk`], [`TcpStream::info`], `options` and `host` are more than tokio has.
 
 mod address;
 pub(crate) mod errors;

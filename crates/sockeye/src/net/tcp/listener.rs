@@ -128,6 +128,11 @@ impl TcpListener {
         Poll::Ready(Ok(self.stream(accepted)))
     }
 
+    /// The host it belongs to.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The address it listens on.
     ///
     /// # Errors

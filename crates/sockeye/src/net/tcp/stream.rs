@@ -141,6 +141,11 @@ impl TcpStream {
         result
     }
 
+    /// The host it belongs to.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Our end of the connection.
     ///
     /// # Errors

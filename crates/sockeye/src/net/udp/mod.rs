@@ -110,6 +110,11 @@ impl UdpSocket {
         udp_bind(&Host::current()?, addr).await
     }
 
+    /// The host it belongs to.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Sets the remote: whom [`UdpSocket::send`] sends to, and the only one that datagrams are accepted from.
     ///
     /// # Errors
