@@ -489,3 +489,43 @@ async fn no_datagram_is_stranded_or_overtaken_between_threads() {
         in_time.expect("a datagram was left behind").unwrap();
     }
 }
+
+#[test]
+fn anything_may_come_from_a_link() {
+    let (host, mut pump) = Host::builder()
+        .address("10.0.0.1/24")
+        .address("fd00::1/64")
+        .seed(3)
+        .pump(1_500)
+        .unwrap();
+    let mut listening = std::pin::pin!(host.tcp_listen("[::]:80"));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Ok(_listener)) = listening.as_mut().poll(&mut cx) else {
+        panic!("it does not listen");
+    };
+    let mut random = 1_u64;
+    let mut next = || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as u8
+    };
+    for round in 0..20_000_u64 {
+        let len = usize::from(next()) % 96;
+        let mut packet: Vec<u8> = (0..len).map(|_| next()).collect();
+        if let (Some(first), true) = (packet.first_mut(), round % 2 == 0) {
+            *first = if round % 4 == 0 { 0x45 } else { 0x60 };
+        }
+        pump.packet_in(packet).unwrap();
+        pump.advance(sockeye_core::Instant::from_millis(round));
+        while pump.packet_out().is_some() {}
+    }
+    let counters = host.counters();
+    let dropped: u64 = DropReason::ALL.iter().map(|reason| counters.drops(*reason)).sum();
+    assert_eq!(counters.in_receives, 20_000);
+    assert!(dropped > 10_000, "{counters:?}");
+    // And it goes on as if nothing had been.
+    let mut to_itself = std::pin::pin!(host.tcp_connect("[::1]:80"));
+    let connected = (0..3).any(|_| matches!(to_itself.as_mut().poll(&mut cx), std::task::Poll::Ready(Ok(_))));
+    assert!(connected);
+}
