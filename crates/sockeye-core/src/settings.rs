@@ -10,7 +10,7 @@ pub use form::Form;
 pub use sysctl::{Setting, SysctlError, find};
 
 use crate::time::Duration;
-use form::{bytes, count, flag, micros, millis, mode, seconds, word, words};
+use form::{bytes, count, flag, micros, millis, mode, nanos, seconds, word, words};
 use sysctl::settings;
 
 /// As much as Linux's signed numbers hold.
@@ -110,8 +110,14 @@ settings! {
     tcp_rto_min: Duration = Duration::from_millis(200), "net.ipv4.tcp_rto_min_us", micros(1..=INT_MAX), "Linux; RFC 6298 §2.4 asks for 1 s";
     /// Largest retransmission timeout.
     tcp_rto_max: Duration = Duration::from_secs(120), "net.ipv4.tcp_rto_max_ms", millis(1_000..=120_000), "RFC 6298 §2.5";
+    /// Shortest delay of an acknowledgement that is delayed at all.
+    tcp_delack: Duration = Duration::from_millis(40), "net.ipv4.tcp_delack_min_us", micros(0..=499_999), "in Linux a constant";
     /// Longest delay of an acknowledgement.
-    tcp_delack: Duration = Duration::from_millis(40), "net.ipv4.tcp_delack_max_us", micros(0..=499_999), "RFC 9293 §3.8.6.3 MUST-40; in Linux a socket option";
+    tcp_delack_max: Duration = Duration::from_millis(200), "net.ipv4.tcp_delack_max_us", micros(0..=499_999), "RFC 9293 §3.8.6.3 MUST-40; in Linux a socket option";
+    /// How long acknowledgements behind a gap, beyond the third, are gathered at most.
+    tcp_comp_sack_delay_ns: Duration = Duration::from_millis(1), "net.ipv4.tcp_comp_sack_delay_ns", nanos(0..=499_999_999), "Linux";
+    /// Segments gathered so at most: 0 acknowledges each at once.
+    tcp_comp_sack_nr: u32 = 44, "net.ipv4.tcp_comp_sack_nr", count("segments", 0..=255), "Linux";
     /// Initial congestion window.
     tcp_init_cwnd: u32 = 10, "net.ipv4.tcp_init_cwnd", count("segments", 1..=1_000), "RFC 6928; in Linux `initcwnd` of a route";
     /// Pacing rate in slow start, of the window a round trip: twice it lets the window double; 0 is no pacing.

@@ -81,6 +81,10 @@ pub(super) const fn micros(range: RangeInclusive<u64>) -> Form {
     number("microseconds", range, 1_000)
 }
 
+pub(super) const fn nanos(range: RangeInclusive<u64>) -> Form {
+    number("nanoseconds", range, 1)
+}
+
 pub(super) const fn word(words: &'static [&'static str]) -> Form {
     Form::Word(words)
 }

@@ -30,7 +30,7 @@ fn values_are_in_linuxs_notation() {
     let mut settings = Settings::default();
     settings.set("net.ipv4.tcp_fin_timeout", "30").expect("in range");
     settings.set("net.ipv4.tcp_rto_max_ms", "2000").expect("in range");
-    settings.set("net.ipv4.tcp_delack_max_us", "1500").expect("in range");
+    settings.set("net.ipv4.tcp_delack_min_us", "1500").expect("in range");
     assert_eq!(settings.tcp_fin_timeout, Duration::from_secs(30));
     assert_eq!(settings.tcp_rto_max, Duration::from_secs(2));
     assert_eq!(settings.tcp_delack, Duration::from_micros(1_500));

@@ -8,7 +8,7 @@ use super::input::{Cx, Segment};
 use super::pacing;
 use super::rate::RateSample;
 use super::recovery::{self, AckEvent};
-use super::sent::{Delivered, Witness};
+use super::sent::{Delivered, Sent, Witness};
 use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb};
 use super::timers;
@@ -62,7 +62,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     } else {
         None
     };
-    let rtt = sample_rtt(tcb, flow, cx, &told, advanced, echo);
+    let rtt = sample_rtt(tcb, flow, cx, &told, dsack, echo.filter(|_| advanced));
     let mut rate = flow.delivery.on_told(now, &told, tcb.rtt.min());
     let ece = tcb.echoes_marks(seg);
     tcb.stats(now).on_delivered(&told, ece, dsack.is_some(), cx.counters);
@@ -229,12 +229,16 @@ fn sample_rtt(
     flow: &mut Flow,
     cx: &Cx<'_>,
     told: &Delivered,
-    advanced: bool,
+    dsack: Option<(SeqNumber, SeqNumber)>,
     echo: Option<u32>,
 ) -> Option<Duration> {
-    let rtt = match told.rtt_from.filter(|_| !told.ambiguous) {
-        Some(at) => cx.now.since(at),
-        None if advanced => {
+    let answers_repeat =
+        |run: &Sent| dsack.is_some_and(|(left, right)| run.resent && left.before(run.end()) && run.start.before(right));
+    let rtt = match (told.rtt_from.filter(|_| !told.ambiguous), told.newest) {
+        (Some(at), _) => cx.now.since(at),
+        // It arrived twice, and this answers the second time: acknowledgements of the first were lost, and the echo is of then.
+        (_, Some(run)) if answers_repeat(&run) => cx.now.since(run.at),
+        _ => {
             let ms = tcb.ts_value(cx.now).wrapping_sub(echo?);
             // An echo from the future, or of long ago, is not ours.
             if ms > 1_000_000 {
@@ -242,7 +246,6 @@ fn sample_rtt(
             }
             Duration::from_millis(u64::from(ms))
         }
-        None => return None,
     };
     // RFC 7323 appendix G. How many acknowledgements a round trip brings is counted, not guessed from the flight.
     flow.samples.0 += 1;

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// Islands kept at most; beyond it the highest one is dropped, as RFC 2018 §8 allows.
-const MAX_ISLANDS: usize = 64;
+const MAX_ISLANDS: usize = 512;
 
 /// What an island costs beside its bytes: its record, and the room its last chunk has left.
 const ISLAND_COST: usize = 192;
@@ -90,14 +90,16 @@ impl Assembler {
     /// Takes in `bytes` that begin at `seq`, somewhere after a gap. Returns how many were new.
     pub(super) fn insert(&mut self, mut seq: SeqNumber, mut bytes: Rope) -> usize {
         let before = self.held;
-        let (first, len) = (seq, bytes.len() as u32);
         let index = self.islands.partition_point(|island| island.end().before(seq));
-        let touched = index;
+        let (touched, mut twice) = (index, None);
         while !bytes.is_empty() {
             match self.islands.get(index) {
                 // Inside or at the end of an island: skip what it holds, then let it grow.
                 Some(island) if island.start.at_or_before(seq) => {
                     let known = island.end().after(seq).min(bytes.len() as u32);
+                    if twice.is_none() && known > 0 {
+                        twice = Some((seq, seq + known));
+                    }
                     bytes.drop_front(known as usize);
                     seq += known;
                     let room = self.room_before(index + 1, seq, bytes.len());
@@ -119,9 +121,9 @@ impl Assembler {
                 }
             }
         }
-        let new = self.held - before;
-        if new == 0 {
-            self.report_duplicate(first, first + len);
+        if let Some((left, right)) = twice {
+            // RFC 2883 §4: the first stretch that arrived twice.
+            self.report_duplicate(left, right);
         }
         if let Some(island) = self.islands.get(touched) {
             let start = island.start;
@@ -203,13 +205,14 @@ impl Assembler {
     }
 
     /// The blocks to report, at most `room` of them: a duplicate first (RFC 2883 §4), then the islands that changed last (RFC 2018 §4), then the rest.
-    pub(super) fn sack_blocks(&mut self, room: usize) -> SackBlocks {
+    pub(super) fn sack_blocks(&self, room: usize) -> SackBlocks {
         let mut blocks = SackBlocks::default();
-        if let Some((left, right)) = self.duplicate.take() {
+        if let Some((left, right)) = self.duplicate {
             blocks.push(left.0, right.0);
         }
         for start in &self.recent {
-            if let Some(island) = self.islands.iter().find(|island| island.start == *start) {
+            let index = self.islands.partition_point(|island| island.start.before(*start));
+            if let Some(island) = self.islands.get(index).filter(|island| island.start == *start) {
                 blocks.push(island.start.0, island.end().0);
             }
         }
@@ -223,6 +226,11 @@ impl Assembler {
         }
         blocks.truncate(room);
         blocks
+    }
+
+    /// The blocks were reported: a duplicate is reported once.
+    pub(super) fn on_reported(&mut self) {
+        self.duplicate = None;
     }
 
     /// Order, gaps and sums hold, and all lies in `(rcv_nxt, edge]`.
@@ -302,6 +310,7 @@ mod tests {
             assembler.sack_blocks(3).as_slice(),
             [(500, 550), (500, 550), (300, 360)]
         );
+        assembler.on_reported();
         assert_eq!(
             assembler.sack_blocks(4).as_slice()[0],
             (500, 550),
@@ -332,7 +341,7 @@ mod tests {
     #[test]
     fn islands_are_limited() {
         let mut assembler = Assembler::default();
-        for i in 0..200 {
+        for i in 0..2_000 {
             let _ = assembler.insert(SeqNumber(1_000 + i * 10), rope(0, 5));
         }
         assert_eq!(assembler.islands.len(), MAX_ISLANDS);

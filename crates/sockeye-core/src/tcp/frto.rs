@@ -54,8 +54,7 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
                 let decided = event.echo.is_some();
                 let whole = flow.recovery.covered(tcb.snd_una);
                 flow.recovery.frto = if !decided && !whole && end.at_or_before(tcb.snd_una) && can_send_two(tcb) {
-                    let mss = u32::from(tcb.mss);
-                    tcb.cwnd = tcb.cwnd.max(flow.recovery.pipe(&flow.sent) + 2 * mss);
+                    // Slow start has room for just these two.
                     flow.recovery.extend(tcb.snd_nxt);
                     Frto::Second
                 } else {
@@ -73,9 +72,9 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
             flow.recovery.frto = Frto::Off;
             let beyond = told.highest.is_some_and(|end| !flow.recovery.reaches(end));
             if beyond || told.originals == 0 || (!sack && !event.advanced) {
-                // Step 3a: the loss was real.
-                let pipe = flow.recovery.pipe(&flow.sent);
-                tcb.cwnd = tcb.cwnd.min(pipe + 3 * u32::from(tcb.mss));
+                // Step 3a: the loss was real. Two round trips of slow start would have made three segments; one repeat leaves in any case.
+                let mss = u32::from(tcb.mss);
+                tcb.cwnd = (3 * mss).max(flow.recovery.pipe(&flow.sent) + mss);
                 return false;
             }
             true

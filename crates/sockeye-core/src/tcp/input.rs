@@ -188,10 +188,12 @@ fn check_sequence(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), D
     } else {
         None
     };
+    // RFC 7323 §5.5: after 24 days the remote's clock may have gone half around, and what is remembered of it means nothing.
+    let forgotten = Tcb::ago(cx.now, tcb.last_rx) >= Duration::from_secs(24 * 24 * 3_600);
     if let Some(ts) = stamp
         && ts_before(ts.value, tcb.ts_recent)
         && !seg.flags.has(Flags::RST)
-        && Tcb::ago(cx.now, tcb.last_rx) < Duration::from_secs(24 * 24 * 3_600)
+        && !forgotten
     {
         refuse(tcb, cx, seg);
         return Err(DropReason::Paws);
@@ -207,7 +209,7 @@ fn check_sequence(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), D
     // RFC 7323 §4.3 step 2: only from a segment that covers the next byte we will acknowledge.
     if let Some(ts) = stamp
         && seg.seq.at_or_before(tcb.rcv_acked)
-        && !ts_before(ts.value, tcb.ts_recent)
+        && (forgotten || !ts_before(ts.value, tcb.ts_recent))
     {
         tcb.ts_recent = ts.value;
     }
@@ -424,9 +426,9 @@ fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
 
 /// Text after a gap: kept while there is memory, and the remote is told at once. RFC 5681 §4.2.
 fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, start: SeqNumber, text: Rope) -> Result<(), DropReason> {
-    tcb.bits.set(Bits::ACK_NOW);
     if cx.pressure >= Pressure::Hard {
         cx.counters.tcp_ofo_drop += u64::from(seg.wire_segments());
+        tcb.bits.set(Bits::ACK_NOW);
         return Err(DropReason::NoBuffer);
     }
     cx.counters.tcp_ofo_queue += u64::from(seg.wire_segments());
@@ -434,7 +436,15 @@ fn keep_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, start: SeqNumber, te
     stats.out_of_order = stats.out_of_order.wrapping_add(seg.wire_segments());
     let mut kept = Rope::new();
     kept.keep(text, seg.pins as usize);
-    let _ = tcb.flow(cx.now, cx.settings).assembler.insert(start, kept);
+    let assembler = &mut tcb.flow(cx.now, cx.settings).assembler;
+    let _ = assembler.insert(start, kept);
+    if !cx.settings.tcp_dsack {
+        assembler.on_reported();
+    }
+    if assembler.has_duplicate() {
+        tcb.bits.set(Bits::ACK_NOW);
+    }
+    tcb.owe_ack_behind_gap(cx.now, cx.settings);
     Ok(())
 }
 

@@ -172,6 +172,7 @@ fn send_again(
     }
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
     let mut packet = data_segment(tcb, cx, seq, len, unit, options, Flags::NONE);
+    flow.assembler.on_reported();
     packet.meta.mark.add(Mark::RETRANSMISSION);
     tcb.stats(cx.now).bytes_resent += u64::from(packet.meta.len);
     timers::rearm(tcb, flow, cx.now, cx.settings);
@@ -340,6 +341,7 @@ fn send_new(
     cx.counters.tcp_orig_data_sent += u64::from(len.div_ceil(unit.max(1)));
     let cwr = if len > 0 { tcb.take_cwr() } else { Flags::NONE };
     let packet = data_segment(tcb, cx, seq, seg_len, unit, options, cwr);
+    flow.assembler.on_reported();
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
 }
@@ -394,6 +396,9 @@ fn acknowledgement(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
     options.sack = sacks(tcb, &options);
     let header = ack_header(tcb);
     let packet = segment(tcb, cx, header, &options, Packet::default());
+    if let Some(flow) = tcb.flow.as_deref_mut() {
+        flow.assembler.on_reported();
+    }
     tcb.on_acked(false);
     Some(packet)
 }
@@ -418,12 +423,11 @@ fn sacks(tcb: &mut Tcb, options: &Options) -> SackBlocks {
 }
 
 /// Payload of a full segment now, and its options: what is reported to the remote takes room from the payload. RFC 6691 §3.
-fn full_segment(tcb: &Tcb, flow: &mut Flow, cx: &Cx<'_>) -> (u32, Options) {
+fn full_segment(tcb: &Tcb, flow: &Flow, cx: &Cx<'_>) -> (u32, Options) {
     let mut options = tcb.segment_options(cx.now);
     let mut unit = u32::from(tcb.mss);
-    let reports = tcb.bits.has(Bits::SACK)
-        && tcb.bits.has(Bits::ACK_NOW)
-        && (!flow.assembler.is_empty() || flow.assembler.has_duplicate());
+    // Whatever acknowledges also tells of what is held: RFC 2018 §4.
+    let reports = tcb.bits.has(Bits::SACK) && (!flow.assembler.is_empty() || flow.assembler.has_duplicate());
     if reports {
         let room = (MAX_OPTIONS - options.len() - 4) / 8;
         options.sack = flow.assembler.sack_blocks(room.min(3));

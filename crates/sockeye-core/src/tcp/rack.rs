@@ -39,6 +39,11 @@ pub(super) struct Rack {
 }
 
 impl Rack {
+    /// Knows something of the path that is worth keeping over a silence.
+    pub(super) fn has_learnt(&self) -> bool {
+        self.reordering_seen
+    }
+
     /// An episode of recovery was for nothing: the path reorders by more than we allowed for.
     pub(super) fn on_needless(&mut self, now: Instant, departure: Option<Instant>) {
         self.reordering_seen = true;

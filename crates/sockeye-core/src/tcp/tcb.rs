@@ -5,6 +5,7 @@
 
 use super::assembler::Assembler;
 use super::congestion::{Congestion, Window};
+use super::delayed_ack::Rhythm;
 use super::pacing::Pacing;
 use super::rate::Delivery;
 use super::recovery::Recovery;
@@ -136,6 +137,7 @@ pub(super) struct Flow {
     pub(super) tune: Tune,
     /// What the SYN carries, until it is answered.
     pub(super) early: Option<Box<super::fast_open::Early>>,
+    pub(super) rhythm: Rhythm,
     pub(super) delivery: Delivery,
     pub(super) pacing: Pacing,
     /// Sequence number whose acknowledgement ends the current round trip.
@@ -380,6 +382,7 @@ impl Tcb {
                 assembler: Assembler::default(),
                 tune: Tune::default(),
                 early: None,
+                rhythm: Rhythm::default(),
                 delivery: Delivery::default(),
                 pacing,
                 round_end,

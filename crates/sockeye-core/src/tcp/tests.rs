@@ -14,6 +14,10 @@ use bytes::Bytes;
 use rand::rngs::Xoshiro256PlusPlus;
 use std::collections::BTreeMap;
 
+mod loss;
+mod needless;
+mod receive;
+
 struct Side {
     tcb: Tcb,
     settings: Settings,

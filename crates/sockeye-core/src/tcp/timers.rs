@@ -187,7 +187,10 @@ fn on_idle(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         // It still receives.
         tcb.rexmit = Rexmit::Idle;
         tcb.rexmit_at = cx.now + (timeout - quiet);
-    } else if flow.assembler.is_empty() && flow.tune.space() < u64::from(tcb.rcv_limit) {
+    } else if flow.assembler.is_empty()
+        && flow.tune.space() < u64::from(tcb.rcv_limit)
+        && !flow.recovery.rack.has_learnt()
+    {
         tcb.drop_flow();
     } else {
         flow.congestion.algorithm().on_idle();

@@ -139,7 +139,8 @@ pub(super) fn undo(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &AckE
         let burst = acked.clamp(mss, initial_window(mss, cx.settings.tcp_init_cwnd));
         tcb.cwnd = tcb.cwnd.max(undo.cwnd.min(flight.saturating_add(burst)));
         tcb.ssthresh = undo.ssthresh.max(undo.cwnd);
-        if let Some(rtt) = event.rtt {
+        // What arrived twice says that acknowledgements were lost, not that they were late. RFC 3522 §3.3.
+        if let (Some(rtt), None) = (event.rtt, event.dsack) {
             tcb.rtt.on_early_timeout(rtt);
         }
     } else {

@@ -114,7 +114,7 @@ fn in_recovery() {
     wire.run(15 * MS + 200 * US);
     let info = wire.info(0, client);
     assert_eq!((info.ca_state, info.unacked, info.sacked, info.lost), (1, 8, 1, 0));
-    wire.run(700 * US);
+    wire.run(1_700 * US);
     let info = wire.info(0, client);
     assert_eq!((info.ca_state, info.unacked, info.sacked), (3, 8, 7));
     assert_eq!((info.lost, info.retrans, info.total_retrans), (1, 1, 1));

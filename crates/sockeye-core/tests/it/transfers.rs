@@ -18,32 +18,36 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 
 /// A random choice, by name so that plans read well.
-struct Dice(Xoshiro256PlusPlus);
+pub(crate) struct Dice(Xoshiro256PlusPlus);
 
 impl Dice {
-    fn upto(&mut self, n: u64) -> u64 {
+    pub(crate) fn new(seed: u64, name: &str) -> Self {
+        Self(Keys::new(seed, name).stream("plan"))
+    }
+
+    pub(crate) fn upto(&mut self, n: u64) -> u64 {
         below(&mut self.0, n + 1)
     }
 
-    fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.upto(high - low)
     }
 
-    fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         unit(&mut self.0) < share
     }
 
-    fn share(&mut self, most: f64) -> f64 {
+    pub(crate) fn share(&mut self, most: f64) -> f64 {
         unit(&mut self.0) * most
     }
 
     /// Anything from 0 to `2^bits`, small numbers as likely as large ones.
-    fn skewed(&mut self, bits: u64) -> u64 {
+    pub(crate) fn skewed(&mut self, bits: u64) -> u64 {
         let most = 1 << self.upto(bits);
         self.upto(most)
     }
 
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.upto(of.len() as u64 - 1) as usize]
     }
 }
@@ -198,7 +202,7 @@ struct Case {
 }
 
 fn build(seed: u64) -> Case {
-    let mut dice = Dice(Keys::new(seed, "transfers").stream("plan"));
+    let mut dice = Dice::new(seed, "transfers");
     let v6 = dice.chance(0.4);
     let mut config = LinkConfig {
         there: netem(&mut dice, v6),

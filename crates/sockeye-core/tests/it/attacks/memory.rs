@@ -92,11 +92,11 @@ fn out_of_order_bombs_make_few_islands() {
         if n == 0 {
             assert!(most < 90_000, "one connection holds {most} bytes");
             // Every second byte: the highest islands go. RFC 2018 §8.
-            for step in 0..300 {
+            for step in 0..1_000 {
                 remote.forge(&mut target, 2 + 2 * step, 0, Flags::ACK, &[1]);
             }
             let held = target.host.memory().buffers;
-            assert!(held < 20_000, "{held} bytes held by islands of one byte");
+            assert!(held < 150_000, "{held} bytes held by islands of one byte");
         }
     }
     assert!(most > HARD, "the attack did not get anywhere: {most}");
