@@ -4,7 +4,7 @@ use crate::sided::{Sided, sided};
 use crate::values::{self, Host, Publish, Server, Sysctl};
 use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use sockeye_core::netem::grammar::{parse_duration, parse_mtu, parse_percent, parse_queue, parse_rate};
+use sockeye_core::netem::grammar::{parse_duration, parse_percent, parse_queue, parse_rate};
 use sockeye_core::netem::{Codel, Distribution, Loss, Step, Window};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -138,9 +138,9 @@ pub(crate) struct LinkArgs {
     /// Packets with one bit flipped: 0.1%
     #[arg(long, allow_hyphen_values = true, value_name = "SHARE", value_parser = sided(parse_percent))]
     pub(crate) corrupt: Vec<Sided<f64>>,
-    /// Longest IP packet, in bytes: 1400
-    #[arg(long, allow_hyphen_values = true, value_name = "BYTES", value_parser = sided(parse_mtu))]
-    pub(crate) mtu: Vec<Sided<u32>>,
+    /// Longest IP packet, in bytes: 1400; "1400 silent" drops longer ones without a word
+    #[arg(long, allow_hyphen_values = true, value_name = "BYTES", value_parser = sided(values::longest))]
+    pub(crate) mtu: Vec<Sided<values::Longest>>,
     /// Nothing passes from T1 to T2 after the start: 10s..25s; may be given again
     #[arg(long, allow_hyphen_values = true, value_name = "T1..T2", value_parser = sided(str::parse::<Window>))]
     pub(crate) blackhole: Vec<Sided<Window>>,

@@ -2,6 +2,7 @@
 
 use crate::args::LinkArgs;
 use crate::sided::{Side, Sided, last};
+use crate::values::Longest;
 use sockeye_core::netem::{Codel, Discipline, Loss, Netem, Step};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -21,8 +22,9 @@ pub(crate) struct Link {
 impl Link {
     /// What the flags say.
     pub(crate) fn from_args(args: &LinkArgs) -> Self {
-        let both = |mtu: &&Sided<u32>| mtu.side == Side::Both && mtu.value >= LEAST_LINK_MTU;
-        let mtu = args.mtu.last().filter(both).map(|mtu| mtu.value);
+        let both =
+            |mtu: &&Sided<Longest>| mtu.side == Side::Both && mtu.value.bytes >= LEAST_LINK_MTU && !mtu.value.silent;
+        let mtu = args.mtu.last().filter(both).map(|mtu| mtu.value.bytes);
         let (mut up, mut down) = (direction(args, Side::Up), direction(args, Side::Down));
         if mtu.is_some() {
             (up.mtu, down.mtu) = (None, None);
@@ -61,7 +63,9 @@ fn direction(args: &LinkArgs, side: Side) -> Netem {
     netem.duplicate = share(&args.duplicate);
     netem.corrupt = share(&args.corrupt);
     netem.rate = last(&args.rate, side).copied();
-    netem.mtu = last(&args.mtu, side).copied();
+    if let Some(longest) = last(&args.mtu, side) {
+        (netem.mtu, netem.mtu_silent) = (Some(longest.bytes), longest.silent);
+    }
     netem.blackhole = args
         .blackhole
         .iter()
@@ -104,7 +108,9 @@ fn phrase(netem: &Netem) -> String {
         share("corrupt", netem.corrupt),
         netem.rate.map(|rate| format!("rate {}", bits(rate))),
         netem.rate.and(discipline(netem.discipline)),
-        netem.mtu.map(|mtu| format!("mtu {mtu}")),
+        netem
+            .mtu
+            .map(|mtu| format!("mtu {mtu}{}", if netem.mtu_silent { " silent" } else { "" })),
         (!netem.blackhole.is_empty()).then(|| "outages".to_owned()),
     ];
     let said: Vec<String> = parts.into_iter().flatten().collect();
@@ -174,6 +180,7 @@ mod tests {
             ("--rate 10mbit --codel=ecn", "rate 10mbit, codel ecn"),
             ("--rate up:1mbit --codel", "up: rate 1mbit, codel; down: nothing"),
             ("--mtu 1400", "mtu 1400"),
+            ("--mtu 1400silent", "mtu 1400 silent"),
             ("--mtu up:1400", "up: mtu 1400; down: nothing"),
             ("--mtu 600", "mtu 600"),
             (

@@ -1,7 +1,7 @@
 //! Values of flags that name hosts, servers and ports. A wrong one is answered with what is accepted.
 
 use sockeye::gateway::PublishRule;
-use sockeye_core::netem::grammar::parse_duration;
+use sockeye_core::netem::grammar::{parse_duration, parse_mtu};
 use sockeye_core::settings::Settings;
 use sockeye_run::Target;
 use std::net::{IpAddr, SocketAddr};
@@ -46,6 +46,25 @@ pub(crate) fn sysctl(text: &str) -> Result<Sysctl, String> {
     let (name, value) = (name.trim().to_owned(), value.to_owned());
     let set = Settings::default().set(&name, &value);
     set.map_err(|error| error.to_string()).map(|()| Sysctl { name, value })
+}
+
+/// `--mtu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Longest {
+    pub(crate) bytes: u32,
+    /// Longer packets vanish without an ICMP message.
+    pub(crate) silent: bool,
+}
+
+/// `--mtu`: `1400`, `1400 silent`.
+pub(crate) fn longest(text: &str) -> Result<Longest, String> {
+    let loud = text.strip_suffix("silent");
+    parse_mtu(loud.unwrap_or(text).trim_end())
+        .map(|bytes| Longest {
+            bytes,
+            silent: loud.is_some(),
+        })
+        .map_err(|error| error.to_string())
 }
 
 /// `--rtt`.

@@ -195,6 +195,12 @@ counters! {
     tcp_to_zero_window_adv = "TcpExtTCPToZeroWindowAdv";
     /// Times our window opened again.
     tcp_from_zero_window_adv = "TcpExtTCPFromZeroWindowAdv";
+    /// Segments sent to find out whether the path carries them, that arrived.
+    tcp_mtup_success = "TcpExtTCPMTUPSuccess";
+    /// The same, that were lost.
+    tcp_mtup_fail = "TcpExtTCPMTUPFail";
+    /// Times that segments became shorter because full ones did not arrive. RFC 4821 §7.7.
+    tcp_mtup_black_holes = "SockeyeTcpMtupBlackHoles";
     /// Challenge ACKs sent.
     tcp_challenge_acks = "TcpExtTCPChallengeACK";
     /// SYNs on synchronized connections.

@@ -102,6 +102,8 @@ impl Mark {
     pub const REORDERED: Self = Self(8);
     /// Netem's queue marked it: congestion experienced. RFC 3168 §5.
     pub const CONGESTION: Self = Self(16);
+    /// Longer than its path is known to carry, to find out whether it does. RFC 4821.
+    pub const PROBE: Self = Self(32);
 
     /// True when every remark in `other` is made.
     pub const fn has(self, other: Self) -> bool {

@@ -104,6 +104,16 @@ settings! {
     tcp_max_reordering: u32 = 300, "net.ipv4.tcp_max_reordering", count("segments", 1..=INT_MAX), "Linux";
     /// How long the shortest round trip is remembered.
     tcp_min_rtt_wlen: Duration = Duration::from_secs(300), "net.ipv4.tcp_min_rtt_wlen", seconds(0..=86_400), "RFC 8985 §6.2";
+    /// Probing for the path MTU: 0 never, 1 once a black hole is suspected, 2 always, from `tcp_base_mss` upwards.
+    tcp_mtu_probing: u8 = 1, "net.ipv4.tcp_mtu_probing", mode(0..=2), "RFC 4821; in Linux 0";
+    /// MSS that is likely to get through anywhere.
+    tcp_base_mss: u16 = 1_024, "net.ipv4.tcp_base_mss", bytes(48..=65_000), "RFC 4821 §7.2";
+    /// Least MSS that a black hole brings a connection down to.
+    tcp_mtu_probe_floor: u16 = 512, "net.ipv4.tcp_mtu_probe_floor", bytes(48..=65_000), "RFC 4821 §7.7; in Linux 48, where any longer outage leads";
+    /// The search for the path MTU ends when it would gain fewer bytes.
+    tcp_probe_threshold: u16 = 8, "net.ipv4.tcp_probe_threshold", bytes(1..=65_000), "Linux";
+    /// After this a longer packet is tried again.
+    tcp_probe_interval: Duration = Duration::from_secs(600), "net.ipv4.tcp_probe_interval", seconds(300..=INT_MAX), "RFC 4821 §7.3";
     /// Initial retransmission timeout.
     tcp_initial_rto: Duration = Duration::from_secs(1), "net.ipv4.tcp_initial_rto", millis(1..=120_000), "RFC 6298 §2.1; in Linux a constant";
     /// Smallest retransmission timeout.

@@ -18,7 +18,7 @@
 //! | `local=ADDRESS` | an address of the host, IPv4 or IPv6; may be repeated | 192.168.0.1 and fd3d:a0b:17d6::1 |
 //! | `mtu=BYTES` | of the one link, 1280 to 65535 | 1500 |
 //! | `seed=NUMBER` | what ports and initial sequence numbers follow from | 0 |
-//! | `net.ipv4.tcp_*=VALUE` and other sysctls | the setting of that name: `sockeye sysctl` lists them all | what that list says, but no pacing (`tcp_pacing_ss_ratio` and `tcp_pacing_ca_ratio` are 0) |
+//! | `net.ipv4.tcp_*=VALUE` and other sysctls | the setting of that name: `sockeye sysctl` lists them all | what that list says, but no pacing (`tcp_pacing_ss_ratio` and `tcp_pacing_ca_ratio` are 0) and no probing of the path (`tcp_mtu_probing` is 0) |
 //!
 //! What is not known is told on standard error and passed over, since scripts set sysctls that only a kernel has. The kernel's own tests
 //! (tools/testing/selftests/net/packetdrill) want what their `defaults.sh` sets in a kernel:

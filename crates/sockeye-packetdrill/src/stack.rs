@@ -24,6 +24,7 @@ impl Stack for Machine {
         let mut settings = Settings {
             tcp_pacing_ss_ratio: 0,
             tcp_pacing_ca_ratio: 0,
+            tcp_mtu_probing: 0,
             ..Settings::default()
         };
         for (name, value) in &flags.settings {

@@ -210,7 +210,7 @@ impl Host {
                 (SocketAddr::new(source, port), claim, None)
             }
         };
-        Ok(self.start(now, local, remote, options, path.mtu, claim, fallback, beyond))
+        Ok(self.start(now, local, remote, options, path.proven, claim, fallback, beyond))
     }
 
     /// A 4-tuple must be free, or held by a TIME-WAIT record that may be replaced: then the new numbers have to lie beyond those returned.
@@ -305,7 +305,7 @@ impl Host {
         } else {
             beyond = self.make_way(&FourTuple::new(local, remote), now)?;
         }
-        Ok(self.start(now, local, remote, options, path.mtu, claim, true, beyond))
+        Ok(self.start(now, local, remote, options, path.proven, claim, true, beyond))
     }
 
     /// The connection's state; CLOSED for an id that names nothing.
@@ -449,7 +449,7 @@ impl Host {
     /// The path's MTU for a conversation.
     pub(super) fn path_mtu(&self, tuple: &FourTuple, fallback: bool) -> u32 {
         let path = self.route(tuple.remote().ip(), Some(tuple.local().ip()), fallback);
-        path.map_or(if tuple.is_v4() { 576 } else { 1_280 }, |path| path.mtu)
+        path.map_or(if tuple.is_v4() { 576 } else { 1_280 }, |path| path.proven)
     }
 
     /// A loopback address that nobody here holds the port of is the far end's, when a fallback interface is set.

@@ -443,6 +443,13 @@ impl Host {
     /// See [`super::tcp_table::TcpTable::settle`].
     pub(super) fn settle_connection(&mut self, now: Instant, index: u32) {
         self.note_fast_open(now, index);
+        if let Some(tcb) = self.tcp.conns.at_mut(index)
+            && let Some((mtu, ceiling)) = tcb.take_path_news()
+        {
+            let tuple = tcb.tuple;
+            let lifetime = self.settings.tcp_probe_interval;
+            self.ip.path_found(now, tuple.remote().ip(), mtu, ceiling, lifetime);
+        }
         self.tcp.settle(
             now,
             index,

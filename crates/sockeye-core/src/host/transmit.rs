@@ -79,7 +79,7 @@ impl Host {
             let Some(tcb) = self.tcp.conns.at_mut(index) else {
                 return;
             };
-            tcb.on_path_mtu(path.mtu);
+            tcb.on_path(path.proven, path.ceiling);
             if sent >= QUANTUM || self.ip.queued(path.interface) >= QUEUE_LIMIT {
                 tcb.account(now);
                 self.tcp.make_ready(index);

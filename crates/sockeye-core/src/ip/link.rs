@@ -276,6 +276,8 @@ impl Ip {
             next_hop: address,
             src,
             mtu,
+            proven: mtu,
+            ceiling: mtu,
         };
         let header = Header {
             src,

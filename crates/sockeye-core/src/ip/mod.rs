@@ -24,12 +24,12 @@ use crate::host::{HostConfig, InterfaceConfig, InterfaceId, Route};
 use crate::keys::Keys;
 use crate::packet::Packet;
 use crate::socket::Unreachable;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use interface::Interface;
 use neighbor::Neighbors;
 use output::Identification;
-use path_mtu::PathMtu;
+use path_mtu::{Bounds, PathMtu};
 use reassembly::Reassembly;
 use redirect::Redirects;
 use route::Routes;
@@ -46,8 +46,12 @@ pub(crate) struct Path {
     pub(crate) next_hop: IpAddr,
     /// Its source address.
     pub(crate) src: IpAddr,
-    /// Longest IP packet in bytes, as far as is known.
+    /// Longest IP packet in bytes, as far as links and routers have told.
     pub(crate) mtu: u32,
+    /// Longest that gets through as far as TCP has found out by itself, for TCP: an error of its may not stop others.
+    pub(crate) proven: u32,
+    /// Up to where longer ones than that are worth trying.
+    pub(crate) ceiling: u32,
 }
 
 /// The fields of an IP header that a transport chooses, for both families.
@@ -218,6 +222,8 @@ impl Ip {
                 next_hop: dst,
                 src: src.unwrap_or(own),
                 mtu,
+                proven: mtu,
+                ceiling: mtu,
             });
         }
         let redirected = || self.redirects.find(dst);
@@ -236,14 +242,16 @@ impl Ip {
     }
 
     fn path(&self, dst: IpAddr, src: Option<IpAddr>, interface: InterfaceId, next_hop: IpAddr) -> Option<Path> {
-        let mtu = limit(dst, self.interface(interface)?.mtu);
-        let mtu = self.path_mtus.find(dst).map_or(mtu, |path| path.min(mtu));
+        let link = limit(dst, self.interface(interface)?.mtu);
+        let bounds = self.path_mtus.bounds(dst).unwrap_or(Bounds::NONE);
         let src = src.or_else(|| self.source_address(dst, interface))?;
         Some(Path {
             interface,
             next_hop,
             src,
-            mtu,
+            mtu: bounds.told.min(link),
+            proven: bounds.proven.min(link),
+            ceiling: bounds.ceiling.min(link),
         })
     }
 
@@ -291,7 +299,7 @@ impl Ip {
         self.errors.pop_front()
     }
 
-    /// What the path to `dst` carries, where that is known to be less than its interface's MTU.
+    /// What a router told that the path to `dst` carries.
     pub(crate) fn path_mtu(&self, dst: IpAddr) -> Option<u32> {
         self.path_mtus.find(dst)
     }
@@ -301,6 +309,16 @@ impl Ip {
     pub(crate) fn lower_path_mtu(&mut self, now: Instant, dst: IpAddr, mtu: u32) {
         if let Some(path) = self.route(dst, None) {
             let _ = self.path_mtus.on_report(now, dst, mtu, path.mtu);
+        }
+    }
+
+    /// A transport found out that packets of `mtu` bytes get to `dst`, and that beyond `ceiling` they do not.
+    pub(crate) fn path_found(&mut self, now: Instant, dst: IpAddr, mtu: u32, ceiling: u32, lifetime: Duration) {
+        let link = self.route(dst, None).and_then(|path| self.interface(path.interface));
+        if link.is_some_and(|link| limit(dst, link.mtu) <= mtu) {
+            self.path_mtus.forget(dst);
+        } else {
+            self.path_mtus.on_found(now, dst, (mtu, ceiling), lifetime);
         }
     }
 

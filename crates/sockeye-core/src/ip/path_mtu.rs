@@ -1,4 +1,5 @@
-//! What routers told about how long a packet may be on the way to a destination: RFC 1191 (IPv4), RFC 8201 (IPv6).
+//! How long a packet may be on the way to a destination: what routers told, RFC 1191 (IPv4), RFC 8201 (IPv6), and what transports found out by
+//! probing, RFC 4821.
 //!
 //! It remembers and forgets; whether a message is to be believed is for whoever knows the quoted packet (RFC 5927 §7).
 
@@ -24,19 +25,48 @@ pub(crate) struct PathMtu {
     expiry: BTreeSet<(Instant, IpAddr)>,
 }
 
+/// What is known of a path; `u32::MAX` where nothing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// A router said that it forwards no more.
+    pub(crate) told: u32,
+    /// A transport found out that so much gets through. Never more than `told`.
+    pub(crate) proven: u32,
+    /// Up to where it may be worth trying.
+    pub(crate) ceiling: u32,
+}
+
+impl Bounds {
+    pub(crate) const NONE: Self = Self {
+        told: u32::MAX,
+        proven: u32::MAX,
+        ceiling: u32::MAX,
+    };
+}
+
 #[derive(Debug)]
 struct Entry {
-    mtu: u32,
+    bounds: Bounds,
     until: Instant,
 }
 
 impl PathMtu {
-    /// The largest packet that gets to `dst`, when that was ever reported.
+    /// The largest packet that gets to `dst`, when a router reported it.
     pub(crate) fn find(&self, dst: IpAddr) -> Option<u32> {
         if self.entries.is_empty() {
             return None;
         }
-        self.entries.get(&dst).map(|entry| entry.mtu)
+        self.bounds(dst)
+            .map(|bounds| bounds.told)
+            .filter(|told| *told < u32::MAX)
+    }
+
+    /// All that is known of the path to `dst`.
+    pub(crate) fn bounds(&self, dst: IpAddr) -> Option<Bounds> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        self.entries.get(&dst).map(|entry| entry.bounds)
     }
 
     /// A router cannot forward more than `mtu` bytes at once to `dst`. Returns the path MTU that holds now, or `None` when the report is not
@@ -53,15 +83,45 @@ impl PathMtu {
         if mtu >= current {
             return None;
         }
+        // Where a search goes on, it goes on up to there. RFC 4821 §7.6.2.
+        let before = self.bounds(dst).unwrap_or(Bounds::NONE);
+        let bounds = Bounds {
+            told: mtu,
+            proven: before.proven.min(mtu),
+            ceiling: before.ceiling.min(mtu),
+        };
+        self.remember(dst, bounds, now + LIFETIME);
+        Some(mtu)
+    }
+
+    /// Packets of `found.0` bytes get to `dst`, such of more than `found.1` do not; `lifetime` later they are worth a try again.
+    pub(crate) fn on_found(&mut self, now: Instant, dst: IpAddr, found: (u32, u32), lifetime: Duration) {
+        let floor = if dst.is_ipv4() { FLOOR_V4 } else { FLOOR_V6 };
+        let told = self.bounds(dst).unwrap_or(Bounds::NONE).told;
+        let proven = found.0.max(floor).min(told);
+        let bounds = Bounds {
+            told,
+            proven,
+            ceiling: found.1.clamp(proven, told),
+        };
+        self.remember(dst, bounds, now + lifetime);
+    }
+
+    /// The path carries what the link does.
+    pub(crate) fn forget(&mut self, dst: IpAddr) {
+        if let Some(entry) = self.entries.remove(&dst) {
+            let _ = self.expiry.remove(&(entry.until, dst));
+        }
+    }
+
+    fn remember(&mut self, dst: IpAddr, bounds: Bounds, until: Instant) {
         if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&dst) {
             self.forget_oldest();
         }
-        let until = now + LIFETIME;
-        if let Some(before) = self.entries.insert(dst, Entry { mtu, until }) {
+        if let Some(before) = self.entries.insert(dst, Entry { bounds, until }) {
             let _ = self.expiry.remove(&(before.until, dst));
         }
         let _ = self.expiry.insert((until, dst));
-        Some(mtu)
     }
 
     /// When to call [`Self::handle_timeout`] next.
@@ -69,10 +129,17 @@ impl PathMtu {
         self.expiry.first().map(|(at, _)| *at)
     }
 
-    /// Forgets what is too old.
+    /// Forgets what is too old. Where a search had ended it may go on first, from where it had got to: who begins anew with long packets would
+    /// fall into the same hole.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        while self.expiry.first().is_some_and(|(at, _)| *at <= now) {
-            self.forget_oldest();
+        while let Some((_, dst)) = self.expiry.first().copied().filter(|(at, _)| *at <= now) {
+            match self.bounds(dst) {
+                Some(Bounds { told, proven, ceiling }) if proven < told && ceiling < u32::MAX => {
+                    let bounds = Bounds { proven, ..Bounds::NONE };
+                    self.remember(dst, bounds, now + LIFETIME);
+                }
+                _ => self.forget_oldest(),
+            }
         }
     }
 
@@ -125,6 +192,32 @@ mod tests {
         assert_eq!((paths.find(a), paths.find(b)), (Some(1300), None));
         paths.handle_timeout(Instant::ZERO + 1_000 * SECOND);
         assert_eq!((paths.find(a), paths.poll_timeout()), (None, None));
+    }
+
+    #[test]
+    fn a_search_goes_on_before_it_is_forgotten() {
+        let mut paths = PathMtu::default();
+        let a: IpAddr = "192.0.2.1".parse().unwrap();
+        let at = |seconds: u32| Instant::ZERO + seconds * SECOND;
+        let bounds = |told, proven, ceiling| Some(Bounds { told, proven, ceiling });
+        const NO: u32 = u32::MAX;
+        paths.on_found(at(0), a, (1_064, 1_500), 300 * SECOND);
+        assert_eq!((paths.find(a), paths.bounds(a)), (None, bounds(NO, 1_064, 1_500)));
+        // A router that speaks up after all says where the search ends, and makes nothing longer.
+        assert_eq!(paths.on_report(at(1), a, 1_400, 1_500), Some(1_400));
+        assert_eq!(paths.bounds(a), bounds(1_400, 1_064, 1_400));
+        paths.on_found(at(10), a, (1_280, 1_286), 300 * SECOND);
+        paths.handle_timeout(at(309));
+        assert_eq!(paths.bounds(a), bounds(1_400, 1_280, 1_286));
+        paths.handle_timeout(at(310));
+        assert_eq!(paths.bounds(a), bounds(NO, 1_280, NO));
+        paths.handle_timeout(at(910));
+        assert_eq!((paths.bounds(a), paths.poll_timeout()), (None, None));
+        // Never below what must go through anyway.
+        paths.on_found(at(911), a, (100, 100), 300 * SECOND);
+        assert_eq!(paths.bounds(a), bounds(NO, FLOOR_V4, FLOOR_V4));
+        paths.forget(a);
+        assert_eq!((paths.bounds(a), paths.poll_timeout()), (None, None));
     }
 
     #[test]

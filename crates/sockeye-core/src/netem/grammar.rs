@@ -9,7 +9,7 @@
 //! | `ecn STEP` | the queue marks (RFC 3168) beyond `20` packets or a wait of `5ms` |
 //! | `codel [target TIME] [interval TIME] [ecn]` | the queue drops, or marks, by RFC 8289; 5ms and 100ms |
 //! | `reorder PERCENT [gap N]`, `duplicate PERCENT`, `corrupt PERCENT` | `2%` or `0.02` |
-//! | `mtu BYTES` | longest IP packet |
+//! | `mtu BYTES [silent]` | longest IP packet; longer ones vanish without an ICMP message if `silent` |
 //! | `blackhole TIME..TIME` | nothing passes; may be given several times |
 //! | `keep-order` | jitter does not reorder |
 //!
@@ -295,7 +295,13 @@ fn clause(netem: &mut Netem, word: &str, words: &mut Words<'_>) -> Result<(), Pa
         }
         "duplicate" => netem.duplicate = words.value(word, parse_percent)?,
         "corrupt" => netem.corrupt = words.value(word, parse_percent)?,
-        "mtu" => netem.mtu = Some(words.value(word, parse_mtu)?),
+        "mtu" => {
+            netem.mtu = Some(words.value(word, parse_mtu)?);
+            netem.mtu_silent = words.peek() == Some("silent");
+            if netem.mtu_silent {
+                let _ = words.next();
+            }
+        }
         "blackhole" => netem.blackhole.push(words.value(word, parse_window)?),
         "keep-order" => netem.keep_order = true,
         other => {

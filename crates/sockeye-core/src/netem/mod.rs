@@ -36,6 +36,8 @@ pub struct Netem {
     pub loss: Loss,
     /// Longest IP packet that passes, in bytes. Longer ones are dropped, and [`Pipe::take_too_big`] gives them to whoever answers.
     pub mtu: Option<u32>,
+    /// Those are dropped without a word: a black hole for long packets.
+    pub mtu_silent: bool,
     /// How many packets have one bit flipped.
     pub corrupt: f64,
     /// How many packets arrive twice. The copy has a delay of its own.
@@ -69,6 +71,7 @@ impl Netem {
         blackhole: Vec::new(),
         loss: Loss::None,
         mtu: None,
+        mtu_silent: false,
         corrupt: 0.0,
         duplicate: 0.0,
         rate: None,
@@ -87,6 +90,7 @@ impl Netem {
         let changes_nothing = Self {
             queue: DEFAULT_QUEUE,
             discipline: Discipline::Fifo,
+            mtu_silent: false,
             distribution: Distribution::default(),
             reorder_gap: 0,
             keep_order: false,
@@ -142,12 +146,20 @@ impl Fate {
         Some(Cow::Borrowed(text))
     }
 
-    /// All remarks on a packet that met this fate: also that its sender had sent it before.
+    /// All remarks on a packet that met this fate: also that its sender had sent it before, or that it probes the path.
     pub fn remarks(self, packet: &Packet) -> Option<Cow<'static, str>> {
-        match (self.comment(), packet.meta.mark.has(Mark::RETRANSMISSION)) {
-            (comment, false) => comment,
-            (None, true) => Some(Cow::Borrowed("tcp: retransmission")),
-            (Some(comment), true) => Some(Cow::Owned(format!("{comment}; tcp: retransmission"))),
+        let mark = packet.meta.mark;
+        let sender = if mark.has(Mark::RETRANSMISSION) {
+            Some("tcp: retransmission")
+        } else if mark.has(Mark::PROBE) {
+            Some("tcp: path MTU probe")
+        } else {
+            None
+        };
+        match (self.comment(), sender) {
+            (comment, None) => comment,
+            (None, Some(sender)) => Some(Cow::Borrowed(sender)),
+            (Some(comment), Some(sender)) => Some(Cow::Owned(format!("{comment}; {sender}"))),
         }
     }
 
@@ -159,9 +171,6 @@ impl Fate {
 
 /// What there is to say about a packet that goes on.
 fn remarks_on(mark: Mark) -> Option<Cow<'static, str>> {
-    if mark == Mark::NONE || mark == Mark::RETRANSMISSION {
-        return None;
-    }
     // A copy is like its original but for what befell it alone.
     let original = !mark.has(Mark::DUPLICATE);
     let said = [
@@ -171,7 +180,7 @@ fn remarks_on(mark: Mark) -> Option<Cow<'static, str>> {
         (mark.has(Mark::CONGESTION), "marked: congestion experienced"),
     ];
     let said: Vec<&str> = said.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
-    Some(Cow::Owned(format!("netem: {}", said.join(", "))))
+    (!said.is_empty()).then(|| Cow::Owned(format!("netem: {}", said.join(", "))))
 }
 
 /// What a pipe did, in wire packets.

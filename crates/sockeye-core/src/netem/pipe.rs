@@ -40,6 +40,7 @@ struct Stages {
     blackhole: Vec<Window>,
     loss: LossStage,
     mtu: Option<u32>,
+    mtu_silent: bool,
     corrupt: Strikes,
     duplicate: Strikes,
     rate: Option<RateStage>,
@@ -67,6 +68,7 @@ impl Pipe {
                 blackhole: config.blackhole.clone(),
                 loss: LossStage::new(&config.loss, &keys),
                 mtu: config.mtu,
+                mtu_silent: config.mtu_silent,
                 corrupt: Strikes::new(config.corrupt, &keys, "corrupt"),
                 duplicate: Strikes::new(config.duplicate, &keys, "duplicate"),
                 rate: config
@@ -277,6 +279,9 @@ impl Pipe {
             Fate::Codel => self.counters.codel_dropped += 1,
             Fate::TooBig => {
                 self.counters.too_big += 1;
+                if self.stages.as_ref().is_some_and(|stages| stages.mtu_silent) {
+                    return;
+                }
                 if self.too_big.len() == TOO_BIG_KEPT {
                     let _ = self.too_big.pop_front();
                 }

@@ -147,7 +147,7 @@ macro_rules! whole_numbers {
     )+ };
 }
 
-whole_numbers!(u8 u32 usize);
+whole_numbers!(u8 u16 u32 usize);
 
 impl Value for Duration {
     fn read(text: &str, form: &Form) -> Option<Self> {

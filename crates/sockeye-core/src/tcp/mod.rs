@@ -21,6 +21,7 @@
 //! | `rtt`, `prr`, `congestion` | how long, how fast, how much | RFC 6298, 9937, 9438, 9406 |
 //! | `rate`, `pacing` | how fast the path delivers; how fast bursts leave | draft-ietf-ccwg-bbr §4.1 |
 //! | `ecn` | congestion told by marks | RFC 3168 §6.1, 8511 |
+//! | `mtu_probe` | how long segments may be | RFC 4821, 8899 |
 //! | `assembler` | bytes out of order | §3.10.7.4 |
 //! | `window` | what we offer to receive | §3.8.6 |
 //! | `output` | what may be sent now | §3.7, §3.8 |
@@ -49,6 +50,7 @@ mod info;
 mod input;
 mod limits;
 mod listen;
+mod mtu_probe;
 mod open;
 mod options;
 mod output;

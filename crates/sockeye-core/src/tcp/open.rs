@@ -99,6 +99,7 @@ fn opening(tuple: FourTuple, iss: SeqNumber, options: TcpOptions, path_mtu: u32,
         options,
         settings,
     });
+    tcb.begin_low(settings);
     tcb.rcv_wscale = scale;
     tcb.snd_nxt = iss + 1;
     tcb.bits.set(Bits::ACK_NOW);

@@ -5,6 +5,7 @@
 
 use super::frto;
 use super::input::Cx;
+use super::mtu_probe;
 use super::recovery::Phase;
 use super::sent::{Fate, Sending, Sent};
 use super::seq::SeqNumber;
@@ -199,6 +200,16 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     let (unit, options) = full_segment(tcb, flow, cx);
     let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
     let cwnd_room = tcb.cwnd.saturating_sub(pipe);
+    if let Some(len) = mtu_probe::due(tcb, flow, cx, &options, unsent, wnd_room, pipe) {
+        if flow.pacing.room(cx.now) < unit {
+            return held(flow);
+        }
+        let start = tcb.snd_nxt;
+        let mut packet = send_new(tcb, flow, cx, len, false, len, &options);
+        packet.meta.mark.add(Mark::PROBE);
+        mtu_probe::on_sent(tcb, flow, start, &options);
+        return Some(packet);
+    }
     let len = match how_much(tcb, unit, unsent, fin, wnd_room, cwnd_room, pipe) {
         Ok(len) => len,
         Err(reason) => {

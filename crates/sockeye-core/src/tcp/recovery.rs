@@ -6,6 +6,7 @@
 
 use super::frto::{self, Frto};
 use super::input::Cx;
+use super::mtu_probe;
 use super::prr::Prr;
 use super::rack::{self, Rack};
 use super::sent::{Delivered, Fate, Scoreboard};
@@ -177,8 +178,9 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &Ac
     } else {
         detect_by_duplicates(tcb, flow, event, cx.settings);
     }
+    mtu_probe::judge(tcb, flow, cx);
     let newly_lost = note_lost(flow, lost_before);
-    if flow.sent.lost() > 0 && !flow.recovery.phase.is_repairing() {
+    if is_congested(flow) && !flow.recovery.phase.is_repairing() {
         enter(tcb, flow, cx, event.prior_flight);
     }
     if event.ece {
@@ -194,6 +196,11 @@ fn note_lost(flow: &mut Flow, before: u32) -> bool {
     let news = flow.sent.lost().saturating_sub(before);
     flow.delivery.lost += u64::from(news);
     news > 0
+}
+
+/// Something is lost, and not just for being too long for the path.
+fn is_congested(flow: &Flow) -> bool {
+    flow.sent.lost() > 0 && !flow.search.excuses(&flow.sent)
 }
 
 /// Brings the window down as bytes arrive. RFC 9937 §6.
@@ -359,6 +366,7 @@ pub(super) fn on_timeout(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) {
     if flow.sent.first().is_some_and(|run| run.fate == Fate::Sacked) {
         flow.sent.renege();
     }
+    mtu_probe::on_timeout(tcb, flow, cx);
     let recovering = flow.recovery.phase.is_repairing();
     if !matches!(flow.recovery.phase, Phase::Loss | Phase::Cwr) || flow.recovery.covered(tcb.snd_una) {
         flow.recovery.undo = Some(Undo::new(tcb));
@@ -390,8 +398,9 @@ pub(super) fn on_reorder_timer(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) 
     let prior_flight = flow.recovery.pipe(&flow.sent);
     let lost_before = flow.sent.lost();
     rack::detect(tcb, flow, cx.now, cx.settings);
+    mtu_probe::judge(tcb, flow, cx);
     let _ = note_lost(flow, lost_before);
-    if flow.sent.lost() == 0 {
+    if !is_congested(flow) {
         return;
     }
     if !flow.recovery.phase.is_repairing() {

@@ -29,6 +29,11 @@ impl TailProbe {
         self.unmeasured = true;
     }
 
+    /// A probe left and was not answered.
+    pub(super) fn is_out(&self) -> bool {
+        self.out.is_some()
+    }
+
     /// Recovery begins: the answer no longer matters. RFC 8985 §7.1.
     pub(super) fn forget(&mut self) {
         self.out = None;

@@ -6,6 +6,7 @@
 use super::assembler::Assembler;
 use super::congestion::{Congestion, Window};
 use super::delayed_ack::Rhythm;
+use super::mtu_probe::Search;
 use super::pacing::Pacing;
 use super::rate::Delivery;
 use super::recovery::Recovery;
@@ -133,6 +134,7 @@ pub(super) struct Flow {
     pub(super) sent: Scoreboard,
     pub(super) recovery: Recovery,
     pub(super) congestion: Congestion,
+    pub(super) search: Search,
     pub(super) assembler: Assembler,
     pub(super) tune: Tune,
     /// What the SYN carries, until it is answered.
@@ -378,6 +380,7 @@ impl Tcb {
             Box::new(Flow {
                 sent: Scoreboard::default(),
                 recovery: Recovery::default(),
+                search: Search::default(),
                 congestion: Congestion::new(kind, seed),
                 assembler: Assembler::default(),
                 tune: Tune::default(),

@@ -6,6 +6,7 @@
 
 use super::congestion::initial_window;
 use super::input::Cx;
+use super::mtu_probe;
 use super::options::ts_before;
 use super::recovery::{AckEvent, Phase};
 use super::seq::SeqNumber;
@@ -132,6 +133,7 @@ pub(super) fn undo(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, event: &AckE
     }
     flow.congestion.algorithm().on_undo();
     flow.sent.forgive();
+    mtu_probe::forgive(tcb, flow);
     let mss = u32::from(tcb.mss);
     if flow.recovery.phase == Phase::Loss {
         // Nothing was sent for a timeout: no burst, the way back to the old window is slow start.

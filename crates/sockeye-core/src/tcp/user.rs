@@ -183,25 +183,6 @@ impl Tcb {
         self.error.take()
     }
 
-    /// The path carries no more than `mtu` bytes a packet: shorter segments from now on, and what was too long goes again. RFC 1191 §6.4, RFC 8201 §5.4.
-    pub(crate) fn on_path_mtu(&mut self, mtu: u32) {
-        let mtu = mtu.min(u32::from(u16::MAX)) as u16;
-        if mtu >= self.path_mtu {
-            return;
-        }
-        let before = self.mss;
-        self.path_mtu = mtu;
-        if self.mss > 0 {
-            self.settle_mss();
-            if self.mss < before
-                && let Some(flow) = self.flow.as_deref_mut()
-            {
-                // Not a sign of congestion: the window stays. RFC 8201 §4.
-                let _ = flow.sent.mark_lost(|run| run.len > u32::from(self.mss));
-            }
-        }
-    }
-
     /// An ICMP error about a segment of ours with sequence number `seq`. Hard ones end an attempt to connect; once established they are only
     /// remembered (RFC 5927 §5, RFC 9293 §3.9.2.2).
     pub(crate) fn on_icmp_error(&mut self, cx: &mut Cx<'_>, seq: u32, error: SocketError) {
@@ -218,11 +199,5 @@ impl Tcb {
             State::Closed | State::TimeWait => {}
             _ => self.soft_error = Some(error),
         }
-    }
-
-    /// True when the segment an ICMP error quotes is outstanding: the error can be believed. RFC 5927 §4.1.
-    pub(crate) fn quotes_flight(&self, seq: u32) -> bool {
-        let seq = super::seq::SeqNumber(seq);
-        self.snd_una.at_or_before(seq) && seq.before(self.snd_nxt)
     }
 }

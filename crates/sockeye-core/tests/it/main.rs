@@ -15,6 +15,7 @@ mod goodput;
 mod ip;
 mod matrix;
 mod pacing;
+mod path_mtu;
 mod progress;
 mod queues;
 mod reordering;

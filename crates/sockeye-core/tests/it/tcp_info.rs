@@ -145,7 +145,10 @@ fn in_recovery() {
 /// Two timeouts for one segment: 220 ms, and twice that.
 #[test]
 fn after_timeouts() {
-    let (mut wire, client, _) = connected(|settings| settings.tcp_early_retrans = 0, Default::default());
+    let (mut wire, client, _) = connected(
+        |settings| (settings.tcp_early_retrans, settings.tcp_mtu_probing) = (0, 0),
+        Default::default(),
+    );
     let end = wire.now + 300 * MS;
     wire.rule = Box::new(move |seen| if seen.at < end { Fate::Lose } else { Fate::Pass });
     let _ = write(&mut wire, client, SEGMENT);

@@ -111,8 +111,9 @@ fn netem(dice: &mut Dice, v6: bool) -> Netem {
     netem
 }
 
-/// Queues that mark, or drop early.
-fn explicit_congestion(dice: &mut Dice, netem: &mut Netem) {
+/// Queues that mark, or drop early, and holes that long packets fall into.
+fn later_ideas(dice: &mut Dice, netem: &mut Netem) {
+    netem.mtu_silent = netem.mtu.is_some() && dice.chance(0.5);
     if netem.rate.is_some() && dice.chance(0.6) {
         netem.discipline = match dice.upto(3) {
             0 => Discipline::Step(Step::Wait(MS * dice.between(1, 50) as u32)),
@@ -140,6 +141,7 @@ fn settings(dice: &mut Dice) -> Settings {
         tcp_slow_start_after_idle: dice.chance(0.7),
         tcp_ecn: dice.one(&[0, 1, 1, 2]),
         tcp_ecn_fallback: dice.chance(0.8),
+        tcp_mtu_probing: dice.one(&[1, 1, 1, 2]),
         // The network here may lose one packet in five each way for long: patience, so that a failure is a fault.
         tcp_syn_retries: 20,
         tcp_synack_retries: 20,
@@ -222,7 +224,7 @@ fn build(seed: u64) -> Case {
         }
     }
     for netem in [&mut config.there, &mut config.back] {
-        explicit_congestion(&mut dice, netem);
+        later_ideas(&mut dice, netem);
     }
     let mut sim = Sim::new(seed);
     let hosts = ["a", "b"].map(|name| {

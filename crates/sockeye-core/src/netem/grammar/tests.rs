@@ -115,7 +115,7 @@ fn bad_values_say_what_is_accepted() {
 #[test]
 fn whole_lines() {
     let line = "rate 10mbit queue 100 codel target 2ms ecn delay 20ms jitter 2ms normal loss gemodel 1% 10% reorder 1% gap 3 duplicate 0.1% corrupt 0.1% \
-                mtu 1400 blackhole 1s..2s blackhole 5s..6s keep-order";
+                mtu 1400 silent blackhole 1s..2s blackhole 5s..6s keep-order";
     let want = Netem {
         blackhole: vec![
             Window {
@@ -134,6 +134,7 @@ fn whole_lines() {
             good: 0.0,
         },
         mtu: Some(1400),
+        mtu_silent: true,
         corrupt: 0.001,
         duplicate: 0.001,
         rate: Some(10_000_000),

@@ -128,6 +128,8 @@ fn frames_table() {
         next_hop: ip("255.255.255.255"),
         src: ip("10.0.2.2"),
         mtu: 1_500,
+        proven: 1_500,
+        ceiling: 1_500,
     };
     other.send_by(Instant::ZERO, &path, ip("10.0.2.15"), 4);
     let packet = other.frames(Instant::ZERO).pop().unwrap().slice(ethernet::HEADER_LEN..);
