@@ -136,6 +136,8 @@ pub struct TcpOptions {
     pub ttl: Option<u8>,
     /// `IP_TOS` or `IPV6_TCLASS`, without the ECN bits.
     pub tos: u8,
+    /// How received urgent data is handed over.
+    pub urgent: UrgentData,
     /// Ask for ECN when opening and accept it when opened to, or neither; else the host's setting `tcp_ecn`. RFC 3168.
     pub ecn: Option<bool>,
 }
@@ -198,6 +200,33 @@ pub struct Readiness {
     pub error: Option<SocketError>,
     /// Nothing more will happen in either direction.
     pub closed: bool,
+    /// Urgent data is coming or here: so many bytes are to be read before the last urgent one, its mark. RFC 9293 §3.8.5.
+    pub urgent: Option<usize>,
+    /// The last urgent byte is here and was not taken out of band.
+    pub out_of_band: bool,
+}
+
+/// How a connection hands over urgent data that it receives. RFC 9293 §3.8.5, RFC 6093 §3.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UrgentData {
+    /// As any other, and reads do not stop at the mark.
+    #[default]
+    Unmarked,
+    /// `SO_OOBINLINE`: as any other, but a read stops at the mark.
+    InLine,
+    /// A read stops at the mark, and the last urgent byte is not in the stream: it is taken by itself.
+    Apart,
+}
+
+/// What there is to be read out of band (`MSG_OOB`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfBand {
+    /// No urgent data, or its last byte was taken or passed.
+    Nothing,
+    /// It was announced and has not come yet.
+    Awaited,
+    /// The last urgent byte.
+    Byte(u8),
 }
 
 /// A received datagram.

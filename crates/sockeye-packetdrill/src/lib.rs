@@ -40,7 +40,7 @@
 //!   its thread has read the clock.
 //!
 //! # Limits
-//! - Urgent data, timestamping, zero-copy: the calls fail as on a kernel without them.
+//! - Timestamping, zero-copy: the calls fail as on a kernel without them.
 //! - packetdrill's `%{ ... }%` code asks the kernel, not the library, for TCP_INFO, and so cannot be used with any library.
 
 #![forbid(unsafe_code)]

@@ -9,7 +9,7 @@ use super::stream::Stream;
 use super::{Answer, Calls, Process, Wait, abi};
 use crate::bsd::address::Family;
 use crate::error::Errno;
-use crate::socket::SocketId;
+use crate::socket::{SocketId, TcpOptions, UrgentData};
 
 /// The number of the first descriptor.
 const FIRST: usize = 3;
@@ -66,6 +66,25 @@ pub(super) struct Socket {
 pub(super) enum Transport {
     Stream(Stream),
     Datagram(Datagram),
+}
+
+impl Socket {
+    /// What its connection has to know.
+    pub(super) fn tcp_options(&self) -> TcpOptions {
+        let urgent = if self.urgent_in_line() {
+            UrgentData::InLine
+        } else {
+            UrgentData::Apart
+        };
+        TcpOptions {
+            urgent,
+            ..self.options.tcp(self.family)
+        }
+    }
+
+    pub(super) fn urgent_in_line(&self) -> bool {
+        self.options.flag(abi::SOL_SOCKET, abi::SO_OOBINLINE)
+    }
 }
 
 impl File {

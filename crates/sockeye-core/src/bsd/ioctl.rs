@@ -1,6 +1,6 @@
 //! `ioctl` on sockets and pipes: what lies in the queues, and O_NONBLOCK. tcp(7), udp(7).
 
-use super::descriptors::{Kind, Transport};
+use super::descriptors::{Kind, Socket, Transport};
 use super::stream::Place;
 use super::{Calls, abi};
 use crate::error::Errno;
@@ -28,7 +28,7 @@ impl Calls<'_> {
             _ => return Err(Errno::ENOTTY),
         };
         match &socket.transport {
-            Transport::Stream(stream) => self.queue_length(&stream.place, request),
+            Transport::Stream(stream) => self.queue_length(socket, &stream.place, request),
             Transport::Datagram(_) => match request {
                 abi::SIOCINQ => Ok(self.next_length(id)? as i32),
                 // Datagrams leave at once.
@@ -38,7 +38,7 @@ impl Calls<'_> {
         }
     }
 
-    fn queue_length(&self, place: &Place, request: i32) -> Result<i32, Errno> {
+    fn queue_length(&self, socket: &Socket, place: &Place, request: i32) -> Result<i32, Errno> {
         let known = [abi::SIOCINQ, abi::SIOCOUTQ, abi::SIOCOUTQNSD, abi::SIOCATMARK];
         if !known.contains(&request) {
             return Err(Errno::ENOTTY);
@@ -55,14 +55,17 @@ impl Calls<'_> {
             State::FinWait1 | State::Closing | State::LastAck
         ));
         Ok(match request {
-            abi::SIOCINQ => readiness.readable as i32,
+            // Up to the mark only, where the urgent byte is not in the stream.
+            abi::SIOCINQ => match readiness.urgent {
+                Some(ahead) if !socket.urgent_in_line() && ahead < readiness.readable => ahead as i32,
+                _ => readiness.readable as i32,
+            },
             abi::SIOCOUTQ => readiness.unacked as i32 + fin,
             abi::SIOCOUTQNSD => {
                 let info = self.host.tcp_info(self.now, tcp);
                 info.map_or(0, |info| info.notsent_bytes as i32)
             }
-            // No urgent data: never at its mark.
-            _ => 0,
+            _ => i32::from(readiness.urgent == Some(0)),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `pipe`, and `splice` between pipes and stream sockets. pipe(7), splice(2).
 
 use super::descriptors::{FileId, Kind};
+use super::stream::Stream;
 use super::{Answer, Calls, Process, Wait, abi};
 use crate::buf::Rope;
 use crate::error::Errno;
@@ -190,6 +191,16 @@ impl Calls<'_> {
         let room = CAPACITY - pipe.bytes.len();
         if room == 0 {
             return if waits {
+                self.block(wait, None, Errno::EAGAIN)
+            } else {
+                Err(Errno::EAGAIN.into())
+            };
+        }
+        if let Ok(Some(tcp)) = self.stream(from).map(Stream::tcp)
+            && self.host.tcp_readiness(tcp).urgent == Some(0)
+        {
+            // Nothing goes past an urgent mark but by a read.
+            return if waits && !self.nonblocking(from) {
                 self.block(wait, None, Errno::EAGAIN)
             } else {
                 Err(Errno::EAGAIN.into())

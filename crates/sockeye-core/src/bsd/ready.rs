@@ -1,7 +1,7 @@
 //! What a descriptor is ready for, in the bits of poll(2): Linux's rules, kind by kind.
 
 use super::Calls;
-use super::abi::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM};
+use super::abi::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM};
 use super::datagram::{Datagram, Place as DatagramPlace};
 use super::descriptors::{FileId, Kind, Socket, Transport};
 use super::stream::{Place, Stream};
@@ -49,10 +49,13 @@ impl Calls<'_> {
             | pick(no_more_reads && no_more_writes, POLLHUP)
             | pick(no_more_reads, READABLE | POLLRDHUP);
         if readiness.established || readiness.closed {
-            let enough = readiness.readable >= socket.options.low_water();
+            // The byte at the urgent mark is no one's to read in line.
+            let apart = readiness.urgent == Some(0) && !socket.urgent_in_line();
+            let enough = readiness.readable >= socket.options.low_water() + usize::from(apart);
             // A third of the buffer must be free: one that is nearly full is no invitation.
             let room = readiness.writable > 0 && readiness.writable >= readiness.unacked / 2;
-            ready |= pick(enough, READABLE) | pick(room || no_more_writes, WRITABLE);
+            ready |=
+                pick(readiness.out_of_band, POLLPRI) | pick(enough, READABLE) | pick(room || no_more_writes, WRITABLE);
         }
         ready
     }

@@ -68,7 +68,7 @@ impl Calls<'_> {
     /// Tells the host.
     fn options_changed(&mut self, id: FileId) -> Result<(), Errno> {
         let sock = self.sock(id)?;
-        let (mut tcp, udp) = (sock.options.tcp(sock.family), sock.options.udp(sock.family));
+        let (mut tcp, udp) = (sock.tcp_options(), sock.options.udp(sock.family));
         match &sock.transport {
             Transport::Stream(stream) => {
                 tcp.cork |= stream.more;

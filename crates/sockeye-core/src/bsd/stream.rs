@@ -88,7 +88,7 @@ impl Calls<'_> {
             }
         };
         let sock = self.sock(id)?;
-        let options = sock.options.tcp(sock.family);
+        let options = sock.tcp_options();
         match self.host.tcp_listen(self.now, binding, backlog, options) {
             Ok(listener) => {
                 self.process.own(SocketId::Listener(listener), id);
@@ -181,7 +181,7 @@ impl Calls<'_> {
     /// Starts to connect; `fast` is MSG_FASTOPEN's way.
     pub(super) fn start_connection(&mut self, id: FileId, named: SocketAddr, fast: bool) -> Result<TcpId, Errno> {
         let sock = self.sock(id)?;
-        let mut options = sock.options.tcp(sock.family);
+        let mut options = sock.tcp_options();
         options.fast_open_connect |= fast;
         let stream = self.stream_mut(id)?;
         stream.shut_read = false;

@@ -374,6 +374,35 @@ fn splice_carries_a_stream_through_a_pipe() {
     assert_eq!(impatient, errno(Errno::EAGAIN));
 }
 
+/// RFC 6093 §3: one byte by itself; what reads, looks and splices stops in front of it. Nothing but a read goes past.
+#[test]
+fn urgent_data_is_apart_or_in_line() {
+    let mut world = World::new();
+    let (a, b) = world.connected();
+    let [out, into] = world.b().pipe2(0).unwrap();
+    let mut buf = [0; 32];
+    assert_eq!(world.b().recv(b, &mut buf, MSG_OOB, &mut NOW()), errno(Errno::EINVAL));
+    assert_eq!(world.a().send(a, b"to here!", MSG_OOB, &mut NOW()), Ok(8));
+    assert_eq!(world.a().send(a, b"and on", 0, &mut NOW()), Ok(6));
+    world.pair.settle();
+    assert_eq!(world.b().splice(b, into, 100, 0, &mut NOW()), Ok(7));
+    assert_eq!(world.b().splice(b, into, 100, 0, &mut NOW()), Err(Stop::Block(None)));
+    let impatient = world.b().splice(b, into, 100, SPLICE_F_NONBLOCK, &mut NOW());
+    assert_eq!(impatient, errno(Errno::EAGAIN));
+    assert_eq!(world.b().read(out, &mut buf, &mut NOW()), Ok(7));
+    assert_eq!(world.b().ioctl(b, SIOCATMARK as u64, 0), Ok(1));
+    let arrived = world.b().recvmsg(b, &mut buf, MSG_OOB, 0, &mut NOW()).unwrap();
+    assert_eq!((arrived.len, buf[0], arrived.flags), (1, b'!', MSG_OOB));
+    assert_eq!(world.b().read(b, &mut buf, &mut NOW()), Ok(6));
+    assert_eq!(&buf[..6], b"and on");
+    world.b().setsockopt(b, SOL_SOCKET, SO_OOBINLINE, &int(1)).unwrap();
+    assert_eq!(world.a().send(a, b"!", MSG_OOB, &mut NOW()), Ok(1));
+    world.pair.settle();
+    assert_eq!(world.b().recv(b, &mut buf, MSG_OOB, &mut NOW()), errno(Errno::EINVAL));
+    assert_eq!(world.b().read(b, &mut buf, &mut NOW()), Ok(1));
+    assert_eq!(buf[0], b'!');
+}
+
 #[test]
 fn datagrams_carry_addresses_and_errors() {
     let mut world = World::new();

@@ -6,7 +6,7 @@ use super::stream::Place;
 use super::{Answer, Calls, Wait, abi, control};
 use crate::buf::Rope;
 use crate::error::{Errno, WriteError};
-use crate::socket::TcpId;
+use crate::socket::{OutOfBand, TcpId};
 
 /// What `recvmsg` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Arrived {
     pub name: Vec<u8>,
     /// Control messages, one after the other.
     pub control: Vec<u8>,
-    /// MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE.
+    /// MSG_OOB, MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE.
     pub flags: i32,
 }
 
@@ -54,7 +54,7 @@ impl Calls<'_> {
     /// `recv`, `recvfrom` and `recvmsg`: fills `buf`, and tells the rest. Of the control messages `room` bytes are kept, as the kernel cuts them.
     ///
     /// # Errors
-    /// `EBADF`, `ENOTSOCK`, `ENOTCONN`, `EAGAIN`, a pending error of the socket; `EINVAL` for urgent data, of which there is none.
+    /// `EBADF`, `ENOTSOCK`, `ENOTCONN`, `EAGAIN`, a pending error of the socket; `EINVAL` for urgent data when there is none.
     pub fn recvmsg(&mut self, fd: i32, buf: &mut [u8], flags: i32, room: usize, wait: &mut Wait) -> Answer<Arrived> {
         let id = self.resolve(fd, wait)?;
         let mut arrived = self.receive(id, buf, flags, wait)?;
@@ -75,7 +75,7 @@ impl Calls<'_> {
     /// `send`, `sendto` and `sendmsg`: `name` is where to, `control` are control messages for a datagram.
     ///
     /// # Errors
-    /// `EBADF`, `ENOTSOCK`, `EPIPE`, `EAGAIN`, a pending error of the socket, `EOPNOTSUPP` for MSG_OOB; with MSG_FASTOPEN
+    /// `EBADF`, `ENOTSOCK`, `EPIPE`, `EAGAIN`, a pending error of the socket, `EOPNOTSUPP` for a datagram with MSG_OOB; with MSG_FASTOPEN
     /// those of [`Calls::connect`]; for datagrams what
     /// [`crate::error::SendError`] says.
     pub fn sendmsg(
@@ -102,6 +102,9 @@ impl Calls<'_> {
     fn receive(&mut self, id: FileId, buf: &mut [u8], flags: i32, wait: &mut Wait) -> Answer<Arrived> {
         if let Transport::Datagram(_) = self.sock(id)?.transport {
             return self.receive_datagram(id, buf, flags, wait);
+        }
+        if flags & (abi::MSG_OOB | abi::MSG_ERRQUEUE) == abi::MSG_OOB {
+            return Ok(self.receive_urgent(id, buf, flags)?);
         }
         let len = self.receive_stream(id, buf, flags, wait)?;
         let control = self.stream(id)?.tcp().map_or_else(Vec::new, |tcp| {
@@ -137,9 +140,6 @@ impl Calls<'_> {
     }
 
     pub(super) fn receive_stream(&mut self, id: FileId, buf: &mut [u8], flags: i32, wait: &mut Wait) -> Answer<usize> {
-        if flags & abi::MSG_OOB != 0 {
-            return Err(Errno::EINVAL.into());
-        }
         if flags & abi::MSG_ERRQUEUE != 0 {
             return Err(Errno::EAGAIN.into());
         }
@@ -155,8 +155,10 @@ impl Calls<'_> {
         } else {
             options.low_water().min(buf.len()).max(1)
         };
-        self.take_stream(tcp, buf, flags, wait);
-        if wait.done >= target || buf.is_empty() {
+        if !self.is_at_mark(tcp, flags, wait) {
+            self.take_stream(tcp, buf, flags, wait);
+        }
+        if wait.done >= target || buf.is_empty() || self.is_at_mark(tcp, flags, wait) {
             return Ok(wait.done);
         }
         let readiness = self.host.tcp_readiness(tcp);
@@ -181,6 +183,40 @@ impl Calls<'_> {
         or_done(late, wait)
     }
 
+    /// Has this call something to give, and stands at the urgent mark? Then it goes no further.
+    fn is_at_mark(&self, tcp: TcpId, flags: i32, wait: &Wait) -> bool {
+        let looked_at = if flags & abi::MSG_PEEK != 0 { wait.done } else { 0 };
+        wait.done > 0 && self.host.tcp_readiness(tcp).urgent == Some(looked_at)
+    }
+
+    /// MSG_OOB: the last urgent byte. It never waits.
+    fn receive_urgent(&mut self, id: FileId, buf: &mut [u8], flags: i32) -> Result<Arrived, Errno> {
+        let stream = self.stream(id)?;
+        let shut = stream.shut_read;
+        let tcp = match stream.place {
+            Place::Connected { id: tcp, .. } => tcp,
+            Place::Listening(_) => return Err(Errno::ENOTCONN),
+            Place::Fresh | Place::Bound(_) => return Err(Errno::EINVAL),
+        };
+        let byte = match self.host.tcp_out_of_band(tcp, flags & abi::MSG_PEEK != 0) {
+            OutOfBand::Byte(byte) => byte,
+            OutOfBand::Nothing => return Err(Errno::EINVAL),
+            OutOfBand::Awaited if shut || self.host.tcp_readiness(tcp).fin_received => return Ok(Arrived::default()),
+            OutOfBand::Awaited => return Err(Errno::EAGAIN),
+        };
+        let mut arrived = Arrived {
+            len: buf.len().min(1),
+            flags: abi::MSG_OOB,
+            ..Arrived::default()
+        };
+        match buf.first_mut() {
+            Some(first) if flags & abi::MSG_TRUNC == 0 => *first = byte,
+            Some(_) => {}
+            None => arrived.flags |= abi::MSG_TRUNC,
+        }
+        Ok(arrived)
+    }
+
     /// Takes, looks at or throws away what is there.
     fn take_stream(&mut self, tcp: TcpId, buf: &mut [u8], flags: i32, wait: &mut Wait) {
         if flags & abi::MSG_PEEK != 0 {
@@ -196,14 +232,15 @@ impl Calls<'_> {
     }
 
     pub(super) fn send_stream(&mut self, id: FileId, data: &[u8], flags: i32, wait: &mut Wait) -> Answer<usize> {
-        if flags & abi::MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
         let Place::Connected { id: tcp, .. } = self.stream(id)?.place else {
             return Err(Errno::EPIPE.into());
         };
         self.cork(id, tcp, flags & abi::MSG_MORE != 0)?;
-        match self.put_stream(tcp, data, wait) {
+        let (before, put) = (wait.done, self.put_stream(tcp, data, wait));
+        if flags & abi::MSG_OOB != 0 && wait.done > before {
+            self.host.tcp_mark_urgent(self.now, tcp);
+        }
+        match put {
             Err(Errno::EAGAIN) if flags & abi::MSG_DONTWAIT == 0 && !self.nonblocking(id) => {
                 let timeout = self.sock(id)?.options.timeout(abi::SO_SNDTIMEO);
                 let late = self.block(wait, timeout, Errno::EAGAIN);
@@ -281,7 +318,7 @@ impl Calls<'_> {
         if stream.more != more {
             stream.more = more;
             let sock = self.sock(id)?;
-            let mut options = sock.options.tcp(sock.family);
+            let mut options = sock.tcp_options();
             options.cork |= more;
             self.host.tcp_set_options(self.now, tcp, options);
         }

@@ -7,7 +7,9 @@ use crate::demux::{Entry, Member};
 use crate::error::{BindError, ConnectError, ListenError, SocketError, WriteError};
 use crate::packet::Body;
 use crate::port::NO_CLAIM;
-use crate::socket::{BindOptions, Binding, Close, ListenerId, Readiness, Shutdown, State, TcpId, TcpInfo, TcpOptions};
+use crate::socket::{
+    BindOptions, Binding, Close, ListenerId, OutOfBand, Readiness, Shutdown, State, TcpId, TcpInfo, TcpOptions,
+};
 use crate::tcp::{Bits, Cx, Listener, Pending, SeqNumber, connect};
 use crate::time::Instant;
 use crate::tuple::{FourTuple, Transport};
@@ -363,6 +365,21 @@ impl Host {
             self.relieve(now);
         }
         Ok(n)
+    }
+
+    /// Marks what was written last as the end of urgent data, which leaves at once (`MSG_OOB`). RFC 9293 §3.8.5; RFC 6093 §5: not for new programs.
+    pub fn tcp_mark_urgent(&mut self, now: Instant, id: TcpId) {
+        if let Some(tcb) = self.tcp.conns.get_mut(id.index, id.generation) {
+            tcb.mark_urgent();
+            self.settle_connection(now, id.index);
+        }
+    }
+
+    /// The last urgent byte of a connection that keeps it apart; `peek` leaves it.
+    pub fn tcp_out_of_band(&mut self, id: TcpId, peek: bool) -> OutOfBand {
+        self.tcp
+            .conn_mut(id)
+            .map_or(OutOfBand::Nothing, |tcb| tcb.take_out_of_band(peek))
     }
 
     /// Ends one direction or both. RFC 9293 §3.6.

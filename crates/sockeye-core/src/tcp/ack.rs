@@ -179,6 +179,7 @@ fn drop_acknowledged(tcb: &mut Tcb, ack: SeqNumber) {
     }
     tcb.bytes_acked += u64::from(bytes);
     tcb.snd_una = ack;
+    tcb.on_urgent_acknowledged();
 }
 
 /// True once our FIN is acknowledged.

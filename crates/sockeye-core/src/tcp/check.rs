@@ -71,6 +71,11 @@ const RULES: &[Rule] = &[
             || t.bits.has(Bits::READY)
             || t.held_by() != Limited::Link
     }),
+    // RFC 9293 §3.8.5: it shows behind data that was written, and is over when that is acknowledged.
+    ("snd_una < snd_up within what was written", |t| {
+        t.snd_up()
+            .is_none_or(|up| t.tx_start().before(up) && up.at_or_before(t.tx_end()))
+    }),
     // RFC 5681 §3.1.
     ("cwnd at least one segment", |t| {
         !t.is_synchronized() || matches!(t.state, State::Closed) || t.cwnd >= u32::from(t.mss).min(536)

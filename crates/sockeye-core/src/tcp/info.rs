@@ -6,7 +6,7 @@ use super::sent::Fate;
 use super::stats::Stats;
 use super::tcb::{Bits, Flow, Tcb};
 use crate::settings::Settings;
-use crate::socket::{Limited, Readiness, State, TcpInfo};
+use crate::socket::{Limited, OutOfBand, Readiness, State, TcpInfo};
 use crate::time::{Duration, Instant};
 
 /// Linux's numbers for the states (`enum` in include/net/tcp_states.h, as tcp(7) shows them).
@@ -209,6 +209,8 @@ impl Tcb {
             write_closed,
             error: self.error,
             closed,
+            urgent: self.to_mark(),
+            out_of_band: matches!(self.urgent_byte(), OutOfBand::Byte(_)),
         }
     }
 }

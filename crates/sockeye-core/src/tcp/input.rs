@@ -47,6 +47,8 @@ pub(crate) struct Segment {
     pub(super) ack: SeqNumber,
     pub(super) flags: Flags,
     pub(super) window: u16,
+    /// The urgent pointer, with URG.
+    pub(super) urgent: Option<u16>,
     pub(super) options: Options,
     /// Payload bytes.
     pub(super) len: u32,
@@ -66,6 +68,7 @@ impl Segment {
             ack,
             flags,
             window,
+            urgent,
             ..
         } = *header;
         Self {
@@ -73,6 +76,7 @@ impl Segment {
             ack: SeqNumber(ack),
             flags,
             window,
+            urgent: flags.has(Flags::URG).then_some(urgent),
             options,
             len,
             unit,
@@ -170,7 +174,9 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
     tcb.last_rx = millis(cx.now);
     tcb.after_silence(cx, idle);
     tcb.take_marks(&seg);
-    // The urgent bit is not acted on: RFC 6093 §6 lets urgent data pass in line.
+    if seg.urgent.is_some() || tcb.urgent.is_some() {
+        tcb.take_urgent(&seg);
+    }
     take_text(tcb, cx, &mut seg)?;
     check_fin(tcb, cx, &seg);
     if tcb.flow.is_some() && tcb.rexmit == Rexmit::Off && tcb.is_synchronized() && !tcb.has_outstanding() {
@@ -200,6 +206,10 @@ fn check_sequence(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), D
     }
     let window = tcb.rcv_edge.since(tcb.rcv_nxt).max(0) as u32;
     if !acceptable(tcb.rcv_nxt, window, seg.seq, seg.seg_len()) {
+        if window == 0 && seg.urgent.is_some() && seg.seq == tcb.rcv_nxt && believable(tcb, seg) {
+            // RFC 9293 §3.4 MUST-66: URG is heeded even when the window is closed.
+            tcb.take_urgent(seg);
+        }
         if !seg.flags.has(Flags::RST) {
             refuse(tcb, cx, seg);
         }
@@ -285,6 +295,11 @@ fn challenge(tcb: &mut Tcb, cx: &mut Cx<'_>) {
     }
 }
 
+/// RFC 5961 §5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT.
+fn believable(tcb: &Tcb, seg: &Segment) -> bool {
+    (tcb.snd_una - tcb.max_wnd.max(1)).at_or_before(seg.ack) && seg.ack.at_or_before(tcb.snd_nxt)
+}
+
 /// Fifth: the acknowledgement. (The fourth check, security, went with RFC 9293.)
 fn check_ack(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropReason> {
     if tcb.state == State::Closed {
@@ -296,8 +311,7 @@ fn check_ack(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), DropRe
     if tcb.state == State::SynReceived {
         super::open::acknowledged(tcb, cx, seg)?;
     }
-    // RFC 5961 §5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT.
-    if tcb.snd_nxt.before(seg.ack) || seg.ack.before(tcb.snd_una - tcb.max_wnd.max(1)) {
+    if !believable(tcb, seg) {
         challenge(tcb, cx);
         return Err(DropReason::BadAck);
     }

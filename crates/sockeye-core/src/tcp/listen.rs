@@ -277,6 +277,7 @@ impl SynReceived {
             ack: self.iss + 1,
             flags: Flags::ACK,
             window: self.window >> scale,
+            urgent: None,
             options,
             len: 0,
             unit: 0,

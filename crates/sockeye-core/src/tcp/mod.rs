@@ -26,6 +26,7 @@
 //! | `window` | what we offer to receive | §3.8.6 |
 //! | `output` | what may be sent now | §3.7, §3.8 |
 //! | `timers` | what falls due | RFC 6298, 8985 |
+//! | `urgent` | the urgent pointer, both ways | §3.8.5, RFC 6093 |
 //! | `user_timeout` | how long data may wait for its acknowledgement | RFC 5482 |
 //! | `close` | FIN, half close, reset | §3.6 |
 //! | `time_wait` | the memory of a closed connection | §3.6.1 |
@@ -68,6 +69,7 @@ mod tcb;
 mod time_wait;
 mod timers;
 mod undo;
+mod urgent;
 mod user;
 mod user_timeout;
 mod window;

@@ -159,6 +159,7 @@ impl Tcb {
 
     /// Both SYNs are acknowledged.
     fn establish(&mut self, cx: &mut Cx<'_>) {
+        self.on_urgent_acknowledged();
         self.enter(State::Established);
         let segments = if self.retries > 1 { 1 } else { cx.settings.tcp_init_cwnd };
         self.cwnd = initial_window(u32::from(self.mss), segments);

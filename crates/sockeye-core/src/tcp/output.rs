@@ -136,7 +136,11 @@ fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Pac
     }
     let in_window = wnd_end.since(run.start).max(unit as i32) as u32;
     cx.counters.tcp_lost_retransmit += u64::from(run.resent);
-    let most = run.len.min(in_window).min(room.min(pace).max(unit)).min(MAX_BURST);
+    let most = run
+        .len
+        .min(in_window)
+        .min(room.min(pace).max(unit))
+        .min(longest(tcb, unit));
     let len = whole_units(most, unit, run.len);
     Some(send_again(tcb, flow, cx, run.start, len, unit, &options))
 }
@@ -263,7 +267,7 @@ fn how_much(
     if unsent == 0 {
         return Ok(0);
     }
-    let most = unsent.min(wnd_room).min(MAX_BURST);
+    let most = unsent.min(wnd_room).min(longest(tcb, unit));
     // The congestion window counts whole segments: a last short one waits unless it fits, or nothing is out.
     let most = if cwnd_room < most {
         if cwnd_room < unit && pipe > 0 {
@@ -295,10 +299,18 @@ fn how_much(
     }
 }
 
+/// Payload of one packet at most: urgent segments leave one by one, for the pointer of each counts from its own number.
+fn longest(tcb: &Tcb, unit: u32) -> u32 {
+    if tcb.is_urgent() { unit } else { MAX_BURST }
+}
+
 /// Does the last short segment wait for more? Nagle: while an earlier short one is not acknowledged (RFC 9293 §3.7.4, in Minshall's form, so that
-/// a large write is not held up by its own tail). Cork: until it is out.
+/// a large write is not held up by its own tail). Cork: until it is out. Urgent data never waits.
 fn must_wait(tcb: &Tcb) -> bool {
     let options = tcb.opt();
+    if tcb.is_urgent() {
+        return false;
+    }
     if options.cork {
         return !tcb.bits.has(Bits::UNCORK);
     }
@@ -390,8 +402,13 @@ fn probe(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
     if !tcb.bits.take(Bits::PROBE) {
         return None;
     }
+    // One more, within the window, where there is urgent data to tell of.
+    let urgent = tcb.probes_urgently();
+    if urgent {
+        tcb.bits.set(Bits::PROBE);
+    }
     let header = Header {
-        seq: (tcb.snd_una - 1).0,
+        seq: (tcb.snd_una - u32::from(!urgent)).0,
         ..ack_header(tcb)
     };
     let options = tcb.segment_options(cx.now);
@@ -519,6 +536,7 @@ fn data_segment(
 fn segment(tcb: &mut Tcb, cx: &mut Cx<'_>, mut header: Header, options: &Options, mut packet: Packet) -> Packet {
     header.source = tcb.tuple.local().port();
     header.destination = tcb.tuple.remote().port();
+    tcb.point(&mut header);
     build(&mut packet.head, &header, options);
     packet.meta.csum = Csum::Partial;
     if options.user_timeout.is_some() && !header.flags.has(Flags::SYN) {

@@ -14,6 +14,7 @@ use super::rtt::Rtt;
 use super::sent::Scoreboard;
 use super::seq::SeqNumber;
 use super::stats::Stats;
+use super::urgent::Urgent;
 use super::window::Tune;
 use crate::buf::Rope;
 use crate::error::SocketError;
@@ -247,6 +248,8 @@ pub(crate) struct Tcb {
     pub(super) last_data_rx: u32,
     pub(super) established: Instant,
     pub(super) stats: Option<Box<Stats>>,
+    /// Urgent data, either way: few connections ever have any.
+    pub(super) urgent: Option<Box<Urgent>>,
 }
 
 /// A due time that can be absent at no cost in space.
@@ -350,6 +353,7 @@ impl Tcb {
             last_data_rx: 0,
             established: Instant::ZERO,
             stats: None,
+            urgent: None,
         };
         tcb.adv_mss = tcb.mss_to_announce();
         tcb
@@ -489,6 +493,7 @@ impl Tcb {
             self.enter(State::Closed);
         }
         self.tx = None;
+        self.end_urgent_sending();
         self.drop_flow();
         self.snd_nxt = self.snd_una;
         self.rexmit = Rexmit::Off;

@@ -57,9 +57,12 @@ impl Tcb {
         Ok(n)
     }
 
-    /// RECEIVE: moves up to `max` bytes to the end of `into`.
+    /// RECEIVE: moves up to `max` bytes to the end of `into`, not past an urgent mark.
     pub(crate) fn read(&mut self, cx: &Cx<'_>, max: usize, into: &mut Rope) -> usize {
+        let (passed, most) = if max > 0 { self.up_to_mark() } else { (0, 0) };
+        let max = max.min(most);
         let Some(rx) = &mut self.rx else { return 0 };
+        rx.drop_front(passed);
         let mut taken = 0;
         while taken < max
             && let Some(chunk) = rx.pop_chunk(max - taken)
@@ -70,14 +73,20 @@ impl Tcb {
         if rx.is_empty() {
             self.rx = None;
         }
-        self.on_read(cx, taken);
+        self.on_read(cx, passed + taken);
+        if self.urgent.is_some() {
+            self.pass_mark();
+        }
         taken
     }
 
     /// Copies received bytes from offset `skip` without taking them.
     pub(crate) fn peek(&self, skip: usize, buf: &mut [u8]) -> usize {
         let Some(rx) = &self.rx else { return 0 };
-        let (mut skip, mut done) = (skip, 0);
+        let (passed, most) = self.up_to_mark();
+        let most = most.saturating_sub(skip).min(buf.len());
+        let buf = &mut buf[..most];
+        let (mut skip, mut done) = (passed + skip, 0);
         for slice in rx.slices() {
             let from = skip.min(slice.len());
             skip -= from;
@@ -90,9 +99,10 @@ impl Tcb {
 
     /// Appends up to `max` received bytes to `into`, shared, without taking them.
     pub(crate) fn peek_slices(&mut self, max: usize, into: &mut Body) -> usize {
+        let (passed, most) = self.up_to_mark();
         let Some(rx) = &mut self.rx else { return 0 };
-        let n = rx.len().min(max);
-        rx.slice(0, n, into);
+        let n = (rx.len() - passed).min(max).min(most);
+        rx.slice(passed, n, into);
         n
     }
 

@@ -27,4 +27,5 @@ mod tcp;
 mod tcp_info;
 mod tidy;
 mod transfers;
+mod urgent;
 mod wire;

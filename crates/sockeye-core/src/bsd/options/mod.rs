@@ -7,7 +7,7 @@ use super::abi;
 use super::address::Family;
 use crate::error::Errno;
 use crate::settings::CongestionControl;
-use crate::socket::{BindOptions, TcpOptions, UdpOptions};
+use crate::socket::{BindOptions, TcpOptions, UdpOptions, UrgentData};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use table::{Shape, Spec};
@@ -228,6 +228,7 @@ impl Options {
                 .map(|rate| u64::from(rate as u32)),
             ttl: self.ttl(family),
             tos: self.tos(family) & !3,
+            urgent: UrgentData::Unmarked,
             // The kernel has no option for it.
             ecn: None,
         }

@@ -343,6 +343,8 @@ impl<D: Rng> Forger<D> {
             0x10,
             0x10,
             0x10,
+            0x30,
+            0x38,
             0x18,
             0x11,
             0x12,
@@ -357,9 +359,10 @@ impl<D: Rng> Forger<D> {
         let options = self.options(&theirs[20..header.clamp(20, theirs.len())]);
         segment.push((5 + options.len() as u8 / 4) << 4);
         segment.push(flags[self.upto(flags.len() - 1)]);
-        let window = self.word() as u16;
+        let (window, urgent) = (self.word() as u16, self.word() as u16);
         segment.extend_from_slice(&window.to_be_bytes());
-        segment.extend_from_slice(&[0; 4]);
+        segment.extend_from_slice(&[0; 2]);
+        segment.extend_from_slice(&urgent.to_be_bytes());
         segment.extend_from_slice(&options);
         let most = [0, 1, 10, 1448, 3000][self.upto(4)];
         let len = self.upto(most);

@@ -10,7 +10,7 @@ use sockeye_core::keys::{below, unit};
 use sockeye_core::settings::Settings;
 use sockeye_core::socket::{
     BindOptions, Close, ListenerId, Outgoing, RawId, Refused, Shutdown, SocketId, State, Stray, SynAnswer, TcpId,
-    TcpOptions, UdpId, Unreachable,
+    TcpOptions, UdpId, Unreachable, UrgentData,
 };
 use sockeye_core::time::{Duration, Instant, MS};
 use sockeye_core::{Host, Packet};
@@ -184,9 +184,13 @@ impl<D: Rng> World<D> {
                 let _ = side
                     .host
                     .tcp_write(now, side.connections[n], &mut Bytes::from(vec![7; amount]));
+                if pick.is_multiple_of(5) {
+                    side.host.tcp_mark_urgent(now, side.connections[n]);
+                }
             }
             (4 | 5, Some(n)) => {
                 let _ = side.host.tcp_read(now, side.connections[n], amount, rope);
+                let _ = side.host.tcp_out_of_band(side.connections[n], pick & 1 == 0);
                 rope.drop_front(rope.len());
             }
             (6, Some(n)) => {
@@ -206,6 +210,7 @@ impl<D: Rng> World<D> {
                 let mut options = side.host.tcp_options(id);
                 options.nodelay = pick & 1 == 0;
                 options.keepalive = pick & 2 == 0;
+                options.urgent = [UrgentData::Unmarked, UrgentData::InLine, UrgentData::Apart][pick % 3];
                 options.keepalive_time = Some(MS * (1 + pick as u32 % 10_000));
                 options.user_timeout = (pick & 4 == 0).then_some(MS * (1 + pick as u32 % 60_000));
                 options.recv_buffer = (pick & 8 == 0).then_some(pick as u32 % 100_000);

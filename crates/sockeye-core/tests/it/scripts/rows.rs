@@ -197,7 +197,7 @@ pub(super) const MUSTS: &[(u32, &str, &str)] = &[
     ),
     (64, "options need not be aligned", ""),
     (65, "MSS only in SYNs", ""),
-    (66, "RST is heeded with a zero window", ""),
+    (66, "RST and URG are heeded with a zero window", ""),
     (67, "the MSS follows from the MTU", ""),
     (68, "all options have lengths", ""),
     (69, "padding is zero", ""),
