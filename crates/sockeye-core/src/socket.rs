@@ -96,6 +96,8 @@ pub struct TcpOptions {
     pub nodelay: bool,
     /// `TCP_CORK`: only full segments until lifted (at most 200 ms).
     pub cork: bool,
+    /// `MSG_MORE` with the last write: what is no full segment waits for the next write or acknowledgement (at most 200 ms).
+    pub more: bool,
     /// `TCP_QUICKACK`: acknowledge at once.
     pub quickack: bool,
     /// `SO_KEEPALIVE`.

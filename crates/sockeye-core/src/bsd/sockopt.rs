@@ -71,7 +71,7 @@ impl Calls<'_> {
         let (mut tcp, udp) = (sock.tcp_options(), sock.options.udp(sock.family));
         match &sock.transport {
             Transport::Stream(stream) => {
-                tcp.cork |= stream.more;
+                tcp.more = stream.more;
                 match stream.place {
                     Place::Connected { id, .. } => self.host.tcp_set_options(self.now, id, tcp),
                     Place::Listening(id) => self.host.listener_set_options(id, tcp),

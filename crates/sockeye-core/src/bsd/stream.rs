@@ -15,7 +15,7 @@ pub(super) struct Stream {
     pub(super) place: Place,
     /// Receiving was shut down.
     pub(super) shut_read: bool,
-    /// The cork that MSG_MORE is, besides TCP_CORK.
+    /// The last send said MSG_MORE.
     pub(super) more: bool,
 }
 

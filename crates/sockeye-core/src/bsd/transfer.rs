@@ -235,7 +235,7 @@ impl Calls<'_> {
         let Place::Connected { id: tcp, .. } = self.stream(id)?.place else {
             return Err(Errno::EPIPE.into());
         };
-        self.cork(id, tcp, flags & abi::MSG_MORE != 0)?;
+        self.more(id, tcp, flags & abi::MSG_MORE != 0)?;
         let (before, put) = (wait.done, self.put_stream(tcp, data, wait));
         if flags & abi::MSG_OOB != 0 && wait.done > before {
             self.host.tcp_mark_urgent(self.now, tcp);
@@ -312,14 +312,14 @@ impl Calls<'_> {
         Ok(wait.done)
     }
 
-    /// MSG_MORE corks until a send without it.
-    fn cork(&mut self, id: FileId, tcp: TcpId, more: bool) -> Result<(), Errno> {
+    /// MSG_MORE holds back the tail of this send; the connection ends that itself when it has lasted too long, so each send says it anew.
+    fn more(&mut self, id: FileId, tcp: TcpId, more: bool) -> Result<(), Errno> {
         let stream = self.stream_mut(id)?;
-        if stream.more != more {
+        if stream.more || more {
             stream.more = more;
             let sock = self.sock(id)?;
             let mut options = sock.tcp_options();
-            options.cork |= more;
+            options.more = more;
             self.host.tcp_set_options(self.now, tcp, options);
         }
         Ok(())

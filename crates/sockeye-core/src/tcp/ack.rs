@@ -47,6 +47,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     });
     let fack = flow.sent.fack();
     let advanced = prior_una.before(seg.ack);
+    flow.tail_released = true;
     if advanced {
         flow.sent.acknowledge(seg.ack, &mut told);
         drop_acknowledged(tcb, seg.ack);

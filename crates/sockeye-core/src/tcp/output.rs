@@ -214,7 +214,8 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
         mtu_probe::on_sent(tcb, flow, start, &options);
         return Some(packet);
     }
-    let len = match how_much(tcb, unit, unsent, fin, wnd_room, cwnd_room, pipe) {
+    let short = fin || !must_wait(tcb, flow);
+    let len = match how_much(tcb, unit, unsent, short, wnd_room, cwnd_room, pipe) {
         Ok(len) => len,
         Err(reason) => {
             if reason == Limited::CongestionWindow {
@@ -247,19 +248,19 @@ pub(super) fn room_for_new(tcb: &Tcb, flow: &Flow) -> Result<u32, Limited> {
         tcb,
         u32::from(tcb.mss.max(1)),
         tcb.unsent(),
-        fin,
+        fin || !must_wait(tcb, flow),
         wnd_room,
         cwnd_room,
         pipe,
     )
 }
 
-/// How many new bytes may leave now; 0 is FIN alone.
+/// How many new bytes may leave now, a `short` last segment among them or not; 0 is FIN alone.
 fn how_much(
     tcb: &Tcb,
     unit: u32,
     unsent: u32,
-    fin: bool,
+    short: bool,
     wnd_room: u32,
     cwnd_room: u32,
     pipe: u32,
@@ -289,7 +290,7 @@ fn how_much(
         return Err(Limited::ReceiveWindow);
     }
     let tail = most - whole;
-    if tail == 0 || fin || !must_wait(tcb) {
+    if tail == 0 || short {
         return Ok(most);
     }
     if whole > 0 {
@@ -305,14 +306,18 @@ fn longest(tcb: &Tcb, unit: u32) -> u32 {
 }
 
 /// Does the last short segment wait for more? Nagle: while an earlier short one is not acknowledged (RFC 9293 §3.7.4, in Minshall's form, so that
-/// a large write is not held up by its own tail). Cork: until it is out. Urgent data never waits.
-fn must_wait(tcb: &Tcb) -> bool {
+/// a large write is not held up by its own tail). Cork: until it is out. MSG_MORE: until an acknowledgement comes, too
+/// (send(2), tcp(7)). Urgent data never waits.
+fn must_wait(tcb: &Tcb, flow: &Flow) -> bool {
     let options = tcb.opt();
     if tcb.is_urgent() {
         return false;
     }
     if options.cork {
         return !tcb.bits.has(Bits::UNCORK);
+    }
+    if options.more && !flow.tail_released && !tcb.bits.has(Bits::UNCORK) {
+        return true;
     }
     !options.nodelay && tcb.snd_una.before(tcb.snd_small) && tcb.snd_small.at_or_before(tcb.snd_nxt)
 }
@@ -517,7 +522,8 @@ fn data_segment(
         ..ack_header(tcb)
     };
     header.flags = header.flags.and(flags);
-    if bytes > 0 && (seq + bytes == tx_end || tcb.ends_burst(bytes, unit)) {
+    let ends_write = seq + bytes == tx_end && !tcb.opt().more;
+    if bytes > 0 && (ends_write || tcb.ends_burst(bytes, unit)) {
         header.flags = header.flags.and(Flags::PSH);
     }
     if fin {

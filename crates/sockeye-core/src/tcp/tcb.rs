@@ -157,6 +157,8 @@ pub(super) struct Flow {
     pub(super) max_in_flight: u32,
     /// The congestion window held us back in the round trip before: pacing lets it do so late in a round.
     pub(super) was_cwnd_limited: bool,
+    /// An acknowledgement came since the last write: what MSG_MORE held back may leave.
+    pub(super) tail_released: bool,
 }
 
 /// One connection. See the module's documentation.
@@ -399,6 +401,7 @@ impl Tcb {
                 timeouts_since: None,
                 max_in_flight: 0,
                 was_cwnd_limited: false,
+                tail_released: false,
             })
         })
     }

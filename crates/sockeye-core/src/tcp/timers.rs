@@ -134,7 +134,7 @@ fn patience_of(retries: u8, settings: &Settings) -> Duration {
 
 /// Time to the next window probe.
 pub(super) fn persist_delay(tcb: &Tcb, settings: &Settings) -> Duration {
-    if tcb.opt().cork && tcb.snd_wnd > 0 {
+    if (tcb.opt().cork || tcb.opt().more) && tcb.snd_wnd > 0 {
         return CORK_LIMIT.max(tcb.rtt.backed_off(0, settings));
     }
     tcb.rtt.backed_off(tcb.backoff, settings)
@@ -146,6 +146,10 @@ fn on_persist(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         return;
     }
     tcb.bits.set(Bits::UNCORK);
+    if let Some(options) = tcb.options.as_deref_mut() {
+        // Nobody waited for so long on purpose: the tail leaves as if it were the end, with PSH.
+        options.more = false;
+    }
     if tcb.snd_wnd > 0 {
         // Small, not closed: what fits is sent now.
         return;

@@ -49,6 +49,12 @@ impl Tcb {
         } else {
             tx.push(now);
         }
+        if self.opt().more {
+            self.bits.clear(Bits::UNCORK);
+            if let Some(flow) = self.flow.as_deref_mut() {
+                flow.tail_released = false;
+            }
+        }
         self.end_deferral();
         // Whoever filled the buffer waits for room, whether or not it was refused anything.
         if !data.is_empty() || self.readiness().writable == 0 {

@@ -198,6 +198,7 @@ impl Options {
         TcpOptions {
             nodelay: tcp(abi::TCP_NODELAY) == Some(1),
             cork: tcp(abi::TCP_CORK) == Some(1),
+            more: false,
             quickack: tcp(abi::TCP_QUICKACK) == Some(1),
             keepalive: self.flag(abi::SOL_SOCKET, abi::SO_KEEPALIVE),
             keepalive_time: seconds(abi::TCP_KEEPIDLE),
