@@ -267,9 +267,13 @@ impl Host {
             if self.settings.tcp_syncookies > 0
                 && self.counters.syncookies_sent > 0
                 && !segment.is_syn()
-                && !full
                 && let Some(record) = redeem(&self.tcp.keys, tuple, &segment, index, now)
             {
+                if full {
+                    // Nothing remembers it but itself: it comes again, with the cookie.
+                    self.counters.listen_overflows += 1;
+                    return Err(DropReason::ListenQueueFull);
+                }
                 self.counters.syncookies_recv += 1;
                 return self.complete(now, &record, options, segment);
             }
