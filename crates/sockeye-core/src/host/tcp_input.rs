@@ -454,14 +454,7 @@ impl Host {
             let lifetime = self.settings.tcp_probe_interval;
             self.ip.path_found(now, tuple.remote().ip(), mtu, ceiling, lifetime);
         }
-        self.tcp.settle(
-            now,
-            index,
-            &mut self.demux,
-            &mut self.ports,
-            &mut self.events,
-            &self.settings,
-        );
+        self.settle_sent(now, index);
         self.tcp.make_ready(index);
     }
 

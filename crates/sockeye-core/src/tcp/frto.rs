@@ -84,6 +84,6 @@ pub(super) fn on_ack(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, told: &De
 
 /// Full segments only: what Nagle or cork would hold brings no acknowledgement.
 fn can_send_two(tcb: &Tcb) -> bool {
-    let room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    let room = tcb.room_in_window();
     tcb.unsent().min(room) >= 2 * u32::from(tcb.mss)
 }

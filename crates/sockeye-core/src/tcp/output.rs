@@ -39,7 +39,7 @@ pub(crate) fn next(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
 
 /// Most calls on a quiet connection end here, without the flow state being made.
 fn without_flow(tcb: &mut Tcb, cx: &mut Cx<'_>) -> Option<Packet> {
-    if tcb.unsent() > 0 || (tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT)) {
+    if tcb.unsent() > 0 || tcb.fin_waits() {
         let _ = tcb.flow(cx.now, cx.settings);
         return next(tcb, cx);
     }
@@ -193,7 +193,7 @@ fn held(flow: &mut Flow) -> Option<Packet> {
 /// New data and FIN.
 fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     let unsent = tcb.unsent();
-    let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT) && tcb.is_synchronized();
+    let fin = tcb.fin_waits() && tcb.is_synchronized();
     let pipe = flow.recovery.pipe(&flow.sent);
     if unsent == 0 && !fin {
         if pipe < tcb.cwnd && flow.sent.lost() == 0 {
@@ -202,7 +202,7 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
         return None;
     }
     let (unit, options) = full_segment(tcb, flow, cx);
-    let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    let wnd_room = tcb.room_in_window();
     let cwnd_room = tcb.cwnd.saturating_sub(pipe);
     if let Some(len) = mtu_probe::due(tcb, flow, cx, &options, unsent, wnd_room, pipe) {
         if flow.pacing.room(cx.now) < unit {
@@ -241,8 +241,8 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
 /// How many new bytes the windows let go now, or what holds them.
 pub(super) fn room_for_new(tcb: &Tcb, flow: &Flow) -> Result<u32, Limited> {
     let pipe = flow.recovery.pipe(&flow.sent);
-    let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT);
-    let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    let fin = tcb.fin_waits();
+    let wnd_room = tcb.room_in_window();
     let cwnd_room = tcb.cwnd.saturating_sub(pipe);
     how_much(
         tcb,
@@ -382,9 +382,9 @@ fn tail_probe(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet>
     cx.counters.tcp_loss_probes += 1;
     let (unit, options) = full_segment(tcb, flow, cx);
     let unsent = tcb.unsent();
-    let wnd_room = (tcb.snd_una + tcb.snd_wnd).since(tcb.snd_nxt).max(0) as u32;
+    let wnd_room = tcb.room_in_window();
     let packet = if unsent > 0 && wnd_room >= unit.min(unsent) {
-        let fin = tcb.bits.has(Bits::FIN_QUEUED) && !tcb.bits.has(Bits::FIN_SENT) && unsent <= unit;
+        let fin = tcb.fin_waits() && unsent <= unit;
         let packet = send_new(tcb, flow, cx, unit.min(unsent), fin, unit, &options);
         flow.recovery.tail_probe.on_sent(tcb.snd_nxt, false);
         packet

@@ -453,6 +453,16 @@ impl Tcb {
         self.tx_end().since(self.snd_nxt).max(0) as u32
     }
 
+    /// The application has written its last byte, and our FIN has not left.
+    pub(super) fn fin_waits(&self) -> bool {
+        self.bits.has(Bits::FIN_QUEUED) && !self.bits.has(Bits::FIN_SENT)
+    }
+
+    /// New bytes that the remote's window takes.
+    pub(super) fn room_in_window(&self) -> u32 {
+        (self.snd_una + self.snd_wnd).since(self.snd_nxt).max(0) as u32
+    }
+
     /// Bytes received in order and not read.
     pub(super) fn readable(&self) -> usize {
         self.rx.as_ref().map_or(0, |rx| rx.len())

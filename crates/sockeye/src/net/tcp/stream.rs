@@ -204,15 +204,8 @@ impl TcpStream {
             read: interest.is_readable() || interest.is_error(),
             write: interest.is_writable() || interest.is_error(),
         };
-        self.wait(want, |stack, _| {
-            let ready = attempt::of_interest(attempt::ready(&stack.host.tcp_readiness(id)), interest);
-            if ready.is_empty() {
-                Poll::Pending
-            } else {
-                Poll::Ready(Ok(ready))
-            }
-        })
-        .await
+        self.wait(want, |stack, _| Self::poll_ready_for(stack, id, interest))
+            .await
     }
 
     /// Waits until a read would give something: bytes, the end, or an error. Holds no buffer while it waits.
@@ -242,7 +235,10 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::ready`].
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready_for(cx, Want::READ, Interest::READABLE)
+        let ready = self.poll_now(cx, Want::READ, |stack, _| {
+            Self::poll_ready_for(stack, self.id, Interest::READABLE)
+        });
+        ready.map_ok(drop)
     }
 
     /// As [`TcpStream::writable`], for your own `poll` functions. Only the task that asked last is woken.
@@ -250,18 +246,19 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::ready`].
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_ready_for(cx, Want::WRITE, Interest::WRITABLE)
+        let ready = self.poll_now(cx, Want::WRITE, |stack, _| {
+            Self::poll_ready_for(stack, self.id, Interest::WRITABLE)
+        });
+        ready.map_ok(drop)
     }
 
-    fn poll_ready_for(&self, cx: &mut Context<'_>, want: Want, interest: Interest) -> Poll<io::Result<()>> {
-        self.poll_now(cx, want, |stack, _| {
-            let ready = attempt::of_interest(attempt::ready(&stack.host.tcp_readiness(self.id)), interest);
-            if ready.is_empty() {
-                Poll::Pending
-            } else {
-                Poll::Ready(Ok(()))
-            }
-        })
+    fn poll_ready_for(stack: &Stack, id: TcpId, interest: Interest) -> Poll<io::Result<Ready>> {
+        let ready = attempt::of_interest(attempt::ready(&stack.host.tcp_readiness(id)), interest);
+        if ready.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(ready))
+        }
     }
 
     /// Reads what is there into `buf`, without waiting. 0 is the end of the stream (or an empty `buf`).
