@@ -1,5 +1,6 @@
 //! What a host is made from, and what can be wrong with it.
 
+use super::anyone::Strays;
 use super::clock::Clock;
 use super::driver::Driver;
 use super::shard::{Port, Shard};
@@ -15,6 +16,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+/// Memory budgets: what `net.ipv4.tcp_mem` takes, a number of pages.
+const PAGE: u64 = 4_096;
+const LEAST_MEMORY: u64 = 256 * PAGE;
+const MOST_MEMORY: u64 = i32::MAX as u64 * PAGE;
 
 /// Describes a [`Host`]; [`build`](Self::build) makes it. What is wrong with the description comes out there, as a value.
 ///
@@ -45,6 +51,8 @@ pub struct HostBuilder {
     settings: Settings,
     wrong: Option<SysctlError>,
     seed: Option<u64>,
+    any_address: bool,
+    memory: Option<u64>,
 }
 
 /// One interface of a host with several: a link, and the addresses on it. See [`HostBuilder::interface`].
@@ -52,6 +60,7 @@ pub struct HostBuilder {
 pub struct Interface {
     link: Box<dyn Link>,
     addresses: Vec<String>,
+    routes: Vec<String>,
 }
 
 /// Why a host could not be built.
@@ -70,6 +79,8 @@ pub enum BuildError {
     NoLink,
     /// A link's MTU is out of range.
     Mtu(u32),
+    /// A memory budget that is out of range, in bytes.
+    Memory(u64),
     /// A setting that there is not, or a value that it does not take.
     Sysctl(SysctlError),
     /// No tokio runtime is running here.
@@ -97,6 +108,10 @@ impl fmt::Display for BuildError {
                 f,
                 "a link's MTU of {mtu} is out of range; 68 to 65535 bytes are in it, from 1280 on with IPv6"
             ),
+            Self::Memory(bytes) => write!(
+                f,
+                "a memory budget of {bytes} bytes is out of range; {LEAST_MEMORY} to {MOST_MEMORY} bytes are in it"
+            ),
             Self::Sysctl(error) => error.fmt(f),
             Self::NoRuntime => f.write_str(
                 "a host needs a tokio runtime to be built on, with time enabled: call build() inside of one",
@@ -119,12 +134,20 @@ impl Interface {
         Self {
             link: Box::new(link),
             addresses: Vec::new(),
+            routes: Vec::new(),
         }
     }
 
     /// Adds an address with its prefix length: `10.0.0.1/24`.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.addresses.push(address.into());
+        self
+    }
+
+    /// Packets to `network` leave by this link without a router: `on_link("192.168.0.0/16")`. Each address has the route to its own network
+    /// already; for routes by a router see [`HostBuilder::route`].
+    pub fn on_link(mut self, network: impl Into<String>) -> Self {
+        self.routes.push(network.into());
         self
     }
 }
@@ -183,6 +206,30 @@ impl HostBuilder {
         self
     }
 
+    /// Accepts packets for any address, not only the host's own: what no socket of this host takes comes out of [`Host::accept_any`] and
+    /// [`Host::recv_any`]. For transparent proxies and gateways. A host with one link and no default route answers everybody by that link.
+    pub const fn any_address(mut self, any: bool) -> Self {
+        self.any_address = any;
+        self
+    }
+
+    /// Limits what buffers and flow state of all connections together may take, in bytes: 1 MiB at least, 1 GiB unless set. From half of it
+    /// on buffers do not grow; from three quarters on only what is in order is kept, and new connections come in by SYN cookie only; at the
+    /// limit connections are reset, those that hold most first. It is `net.ipv4.tcp_mem` in bytes; [`Host::memory`] tells what is in use.
+    ///
+    /// ```
+    /// use sockeye::Host;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let host = Host::builder().max_memory(32 << 20).build()?;
+    /// assert_eq!(host.memory().buffers, 0);
+    /// # Ok(()) }
+    /// ```
+    pub const fn max_memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
     /// Sets what Linux's `sysctl` calls `name`, in Linux's notation: `sysctl("net.ipv4.tcp_sack", "0")`. The defaults are safe and meant to stay.
     pub fn sysctl(mut self, name: &str, value: &str) -> Self {
         if let Err(error) = self.settings.set(name, value) {
@@ -229,6 +276,9 @@ impl HostBuilder {
         if let Some(error) = self.wrong {
             return Err(BuildError::Sysctl(error));
         }
+        if let Some(bytes) = self.memory {
+            self.settings.tcp_mem = budget(bytes)?;
+        }
         match (self.links.len(), self.addresses.is_empty()) {
             (0, false) => return Err(BuildError::NoLink),
             (2.., false) => return Err(BuildError::WhichLink),
@@ -238,15 +288,18 @@ impl HostBuilder {
             self.interfaces.push(Interface {
                 link,
                 addresses: std::mem::take(&mut self.addresses),
+                routes: Vec::new(),
             });
         }
         let mut host = sockeye_core::Host::new(HostConfig {
             seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
             settings: self.settings,
+            any_address: self.any_address,
             ..HostConfig::default()
         });
         let mut ports = Vec::new();
         let mut networks = Vec::new();
+        let mut routes = Vec::new();
         for (nth, interface) in self.interfaces.into_iter().enumerate() {
             let caps = interface.link.caps();
             let addresses: Result<Vec<_>, _> = interface.addresses.iter().map(|text| parse(text)).collect();
@@ -259,18 +312,57 @@ impl HostBuilder {
                 gso: caps.gso,
                 addresses: addresses.clone(),
             });
+            for text in &interface.routes {
+                let (network, prefix) = parse(text)?;
+                routes.push(on_link(network, prefix, id));
+            }
             networks.extend(addresses.into_iter().map(|network| (network, id)));
             ports.push(Port::new(id, caps.checksum, interface.link));
         }
         for (network, via) in self.routes {
-            host.add_route(route(&network, &via, &networks)?);
+            routes.push(route(&network, &via, &networks)?);
         }
+        if self.any_address
+            && let [only] = &ports[..]
+        {
+            answer_by(only.interface(), &mut routes);
+        }
+        routes.into_iter().for_each(|route| host.add_route(route));
+        let strays = self.any_address.then(Strays::default);
         Ok(Host {
             handle: Arc::new(Handle {
-                shard: Arc::new(Shard::new(host, ports, clock)),
+                shard: Arc::new(Shard::new(host, ports, clock, strays)),
                 names: names(&self.names),
             }),
         })
+    }
+}
+
+/// A memory budget in `tcp_mem`'s terms: where growth ends, where pressure begins, and the limit.
+fn budget(bytes: u64) -> Result<[u32; 3], BuildError> {
+    if !(LEAST_MEMORY..=MOST_MEMORY).contains(&bytes) {
+        return Err(BuildError::Memory(bytes));
+    }
+    let pages = u32::try_from(bytes / PAGE).map_err(|_| BuildError::Memory(bytes))?;
+    Ok([pages / 2, pages / 4 * 3, pages])
+}
+
+const fn on_link(network: IpAddr, prefix: u8, interface: InterfaceId) -> Route {
+    Route {
+        network,
+        prefix,
+        via: None,
+        interface,
+    }
+}
+
+/// Everybody is on the only link, unless a default route says otherwise.
+fn answer_by(interface: InterfaceId, routes: &mut Vec<Route>) {
+    for everywhere in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
+        let same = |route: &Route| route.prefix == 0 && route.network.is_ipv4() == everywhere.is_ipv4();
+        if !routes.iter().any(same) {
+            routes.push(on_link(everywhere, 0, interface));
+        }
     }
 }
 

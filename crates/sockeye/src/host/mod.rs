@@ -1,5 +1,6 @@
 //! An Internet host among tokio's tasks: made from addresses and links, shared by its sockets, moved along by one task of its own.
 
+mod anyone;
 mod builder;
 mod clock;
 mod current;
@@ -8,12 +9,13 @@ mod pump;
 mod shard;
 mod waiters;
 
+pub use anyone::{Attempt, Datagram};
 pub use builder::{BuildError, HostBuilder, Interface};
 pub use current::{Entered, Scope};
 pub use pump::Pump;
 
 pub(crate) use shard::{Shard, Stack};
-pub(crate) use waiters::Want;
+pub(crate) use waiters::{Want, WhoWaits};
 
 use crate::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, UdpSocket};
 use sockeye_core::counters::Counters;

@@ -3,6 +3,7 @@
 //! Three rules keep the lock short. Bytes beyond 4 KiB are copied before it is taken or after it is let go. Links are called without it: what
 //! is to leave is put into an outbox, and whoever gets the link's lock sends for all (`send_off`). Wakers are woken, and dropped, after it.
 
+use super::anyone::Strays;
 use super::clock::Clock;
 use super::waiters::{Waiters, Want};
 use crate::link::Link;
@@ -35,6 +36,8 @@ pub(crate) struct Shard {
 pub(crate) struct Stack {
     pub(crate) host: sockeye_core::Host,
     pub(crate) waiters: Waiters,
+    /// Of a host that speaks for any address.
+    pub(crate) strays: Option<Strays>,
     doors: Vec<Door>,
     /// The latest time that anyone told: the core's time never goes backwards.
     now: Instant,
@@ -97,13 +100,14 @@ impl Port {
 }
 
 impl Shard {
-    pub(crate) fn new(host: sockeye_core::Host, ports: Vec<Port>, clock: Clock) -> Self {
+    pub(crate) fn new(host: sockeye_core::Host, ports: Vec<Port>, clock: Clock, strays: Option<Strays>) -> Self {
         Self {
             pool: host.pool().clone(),
             clock,
             stack: Mutex::new(Stack {
                 host,
                 waiters: Waiters::default(),
+                strays,
                 doors: ports.iter().map(|_| Door::default()).collect(),
                 now: Instant::ZERO,
                 armed: None,
@@ -261,6 +265,8 @@ impl Shard {
 
     /// After anything that ran the stack: packets leave, the driver hears of an earlier deadline, and whoever waited is woken.
     fn settle<'a>(&'a self, mut stack: MutexGuard<'a, Stack>) {
+        let mut woken = Vec::new();
+        stack.sort_strays(&mut woken);
         if stack.doors.iter().all(|door| door.outbox.len() >= BATCH) {
             // No link takes anything now, or there is none: what goes to ourselves goes all the same.
             let mut nothing = VecDeque::new();
@@ -270,7 +276,6 @@ impl Shard {
         for (nth, port) in self.ports.iter().enumerate() {
             stack = self.send_off(stack, nth, port);
         }
-        let mut woken = Vec::new();
         stack.take_woken(&mut woken);
         let next = stack.next_deadline();
         if next.is_some_and(|next| stack.armed.is_none_or(|armed| next < armed)) {
@@ -343,6 +348,9 @@ impl Shard {
         }
         let mut woken = Vec::new();
         stack.waiters.take_all(&mut woken);
+        if let Some(strays) = &mut stack.strays {
+            strays.take_all(&mut woken);
+        }
         self.settle(stack);
         woken.into_iter().for_each(Waker::wake);
         for port in &self.ports {
@@ -357,6 +365,10 @@ impl Shard {
 }
 
 impl Port {
+    pub(crate) const fn interface(&self) -> InterfaceId {
+        self.interface
+    }
+
     fn lock(&self) -> MutexGuard<'_, Wired> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -379,6 +391,12 @@ impl Stack {
         } else if door.outbox.len() < BATCH {
             let room = BATCH - door.outbox.len();
             self.host.poll_transmit(now, interface, &mut door.outbox, room);
+        }
+    }
+
+    fn sort_strays(&mut self, woken: &mut Vec<Waker>) {
+        if let Some(strays) = &mut self.strays {
+            strays.sort(&mut self.host, self.now, woken);
         }
     }
 

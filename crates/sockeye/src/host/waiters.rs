@@ -50,6 +50,48 @@ struct Slot {
     futures: Vec<(u64, Want, Waker)>,
 }
 
+/// Futures that wait for one thing, which is no socket.
+#[derive(Debug, Default)]
+pub(crate) struct WhoWaits {
+    futures: Vec<(u64, Waker)>,
+    next_key: u64,
+}
+
+impl WhoWaits {
+    /// A future waits, under its key or a new one; returns who waited under it before.
+    pub(crate) fn register(&mut self, key: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+        let key = *key.get_or_insert_with(|| {
+            self.next_key += 1;
+            self.next_key
+        });
+        match self.futures.iter_mut().find(|(waiting, _)| *waiting == key) {
+            Some((_, kept)) if kept.will_wake(waker) => None,
+            Some((_, kept)) => Some(std::mem::replace(kept, waker.clone())),
+            None => {
+                self.futures.push((key, waker.clone()));
+                None
+            }
+        }
+    }
+
+    /// A future waits no more.
+    pub(crate) fn forget(&mut self, key: u64) -> Option<Waker> {
+        let at = self.futures.iter().position(|(waiting, _)| *waiting == key)?;
+        Some(self.futures.swap_remove(at).1)
+    }
+
+    /// Takes everyone.
+    pub(crate) fn take(&mut self, into: &mut Vec<Waker>) {
+        into.extend(self.futures.drain(..).map(|(_, waker)| waker));
+    }
+
+    /// How many wait, for tests.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.futures.len()
+    }
+}
+
 impl Waiters {
     /// The task of a `poll_*` function waits; returns who waited before, to be dropped after unlocking.
     pub(crate) fn register(&mut self, socket: SocketId, want: Want, waker: &Waker) -> Option<Waker> {

@@ -74,7 +74,7 @@ impl TcpStream {
         connect(&Host::current()?, addr).await
     }
 
-    pub(super) fn new(host: Host, id: TcpId, v6: bool) -> Self {
+    pub(crate) fn new(host: Host, id: TcpId, v6: bool) -> Self {
         Self {
             host,
             id,
@@ -102,21 +102,25 @@ impl TcpStream {
                 })
         });
         let stream = Self::new(host.clone(), started.map_err(errors::connect)?, remote.is_ipv6());
-        let id = stream.id;
-        stream
-            .wait(Want::WRITE, |stack, _| {
-                if let Some(error) = stack.host.tcp_take_error(id) {
-                    return Poll::Ready(Err(errors::socket(error)));
-                }
-                let is = stack.host.tcp_readiness(id);
-                match (is.established, is.closed) {
-                    (true, _) => Poll::Ready(Ok(())),
-                    (false, true) => Poll::Ready(Err(errors::errno(Errno::ECONNABORTED))),
-                    (false, false) => Poll::Pending,
-                }
-            })
-            .await?;
+        stream.established().await?;
         Ok(stream)
+    }
+
+    /// Waits until the connection is established, or will not be.
+    pub(crate) async fn established(&self) -> io::Result<()> {
+        let id = self.id;
+        self.wait(Want::WRITE, |stack, _| {
+            if let Some(error) = stack.host.tcp_take_error(id) {
+                return Poll::Ready(Err(errors::socket(error)));
+            }
+            let is = stack.host.tcp_readiness(id);
+            match (is.established, is.closed) {
+                (true, _) => Poll::Ready(Ok(())),
+                (false, true) => Poll::Ready(Err(errors::errno(Errno::ECONNABORTED))),
+                (false, false) => Poll::Pending,
+            }
+        })
+        .await
     }
 
     fn wait<R, F>(&self, want: Want, attempt: F) -> Wait<'_, F>
