@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+pub mod blocking;
 pub mod gateway;
 pub mod host;
 pub mod link;

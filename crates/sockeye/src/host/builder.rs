@@ -85,6 +85,8 @@ pub enum BuildError {
     Sysctl(SysctlError),
     /// No tokio runtime is running here.
     NoRuntime,
+    /// The machine gives no thread or runtime for the host, and why.
+    Thread(String),
 }
 
 impl fmt::Display for BuildError {
@@ -113,8 +115,9 @@ impl fmt::Display for BuildError {
                 "a memory budget of {bytes} bytes is out of range; {LEAST_MEMORY} to {MOST_MEMORY} bytes are in it"
             ),
             Self::Sysctl(error) => error.fmt(f),
+            Self::Thread(why) => write!(f, "no thread for the host: {why}"),
             Self::NoRuntime => f.write_str(
-                "a host needs a tokio runtime to be built on, with time enabled: call build() inside of one",
+                "a host needs a tokio runtime to be built on, with time enabled: call build() inside of one, or build_on_thread()",
             ),
         }
     }
@@ -257,6 +260,32 @@ impl HostBuilder {
         let host = self.assemble(Clock::Tokio(start))?;
         let driver = Driver::new(Arc::clone(&host.handle.shard), start);
         drop(runtime.spawn(driver));
+        Ok(host)
+    }
+
+    /// The host, moved along by a thread of its own, which ends with the host: for programs without a runtime, whose sockets are those of
+    /// [`blocking`](crate::blocking).
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    ///
+    /// ```
+    /// let host = sockeye::Host::builder().build_on_thread()?;
+    /// host.make_default();
+    /// let socket = sockeye::blocking::UdpSocket::bind("127.0.0.1:53")?;
+    /// assert_eq!(socket.local_addr()?.port(), 53);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn build_on_thread(self) -> Result<Host, BuildError> {
+        let start = std::time::Instant::now();
+        let host = self.assemble(Clock::Real(start))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| BuildError::Thread(error.to_string()))?;
+        let shard = Arc::clone(&host.handle.shard);
+        let run = move || runtime.block_on(async { Driver::new(shard, start.into()).await });
+        let thread = std::thread::Builder::new().name("sockeye-host".to_owned());
+        let spawned = thread.spawn(run);
+        spawned.map_err(|error| BuildError::Thread(error.to_string()))?;
         Ok(host)
     }
 

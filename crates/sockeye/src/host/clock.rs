@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Clock {
     /// tokio's, from this instant on: real, or virtual where it is paused.
     Tokio(tokio::time::Instant),
+    /// The machine's, from this instant on, whatever runtime the caller has.
+    Real(std::time::Instant),
     /// The user's: nanoseconds, as told last.
     Told(AtomicU64),
 }
@@ -16,6 +18,7 @@ impl Clock {
     pub(crate) fn now(&self) -> Instant {
         match self {
             Self::Tokio(start) => Instant::ZERO + start.elapsed(),
+            Self::Real(start) => Instant::ZERO + start.elapsed(),
             Self::Told(nanos) => Instant::from_nanos(nanos.load(Ordering::Relaxed)),
         }
     }

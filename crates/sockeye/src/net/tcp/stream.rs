@@ -480,9 +480,14 @@ impl TcpStream {
 
     /// FIN after all that was written. For a connection that is gone there is nothing to do, and that is no error, as with tokio.
     pub(super) fn shutdown_write(&self) {
+        self.end(Shutdown::Write);
+    }
+
+    /// Ends one direction or both.
+    pub(crate) fn end(&self, how: Shutdown) {
         self.host
             .shard()
-            .call(|stack, now| stack.host.tcp_shutdown(now, self.id, Shutdown::Write));
+            .call(|stack, now| stack.host.tcp_shutdown(now, self.id, how));
     }
 
     pub(super) fn poll_read_shared(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
