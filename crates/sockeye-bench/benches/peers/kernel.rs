@@ -1,0 +1,72 @@
+//! The kernel's sockets over loopback: two threads of this process on one core, the CPU time of both.
+
+use crate::cpu;
+use rustix::net::sockopt::set_tcp_congestion;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+
+/// Congestion control that does not pace: what a machine may have as its default would measure its pauses.
+fn plain(stream: &TcpStream) {
+    let _ = set_tcp_congestion(stream, "cubic").or_else(|_| set_tcp_congestion(stream, "reno"));
+}
+
+fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    let at = listener.local_addr().expect("it is bound");
+    let ours = TcpStream::connect(at).expect("loopback connects");
+    let (theirs, _) = listener.accept().expect("it has connected");
+    for stream in [&ours, &theirs] {
+        plain(stream);
+        stream.set_nodelay(true).expect("TCP_NODELAY is known");
+    }
+    (ours, theirs)
+}
+
+/// One connection that carries all it can, one way.
+pub(crate) struct Bulk {
+    stream: Option<TcpStream>,
+    source: Vec<u8>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Bulk {
+    pub(crate) fn new() -> Self {
+        let (ours, mut theirs) = connected();
+        let reader = std::thread::spawn(move || {
+            let mut sink = vec![0; 128 << 10];
+            while theirs.read(&mut sink).is_ok_and(|n| n > 0) {}
+        });
+        Self {
+            stream: Some(ours),
+            source: vec![1; 128 << 10],
+            reader: Some(reader),
+        }
+    }
+
+    /// A few writes; how many bytes they were.
+    pub(crate) fn work(&mut self) -> u64 {
+        let mut done = 0;
+        if let Some(stream) = &mut self.stream {
+            for _ in 0..64 {
+                stream.write_all(&self.source).expect("the reader reads");
+                done += self.source.len() as u64;
+            }
+        }
+        done
+    }
+
+    /// Bytes a CPU second of both ends.
+    pub(crate) fn rate(&mut self, seconds: f64) -> f64 {
+        cpu::rate(cpu::process, seconds, || self.work())
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        drop(self.stream.take());
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
