@@ -43,9 +43,12 @@ impl Listener {
         self.queue.len() > self.backlog as usize
     }
 
-    /// Half-open connections have the same limit, but not less than a handful.
+    /// Half-open connections have the same limit. Without cookies to fall back on, `tcp_max_syn_backlog` limits them too, less a quarter that is
+    /// kept free (RFC 4987 §3.1).
     pub(crate) fn syn_queue_full(&self, settings: &Settings) -> bool {
-        self.half_open >= settings.tcp_max_syn_backlog.min(self.backlog.max(8) * 4).max(16)
+        let most = settings.tcp_max_syn_backlog;
+        let crowded = settings.tcp_syncookies == 0 && self.half_open > most - most / 4;
+        crowded || self.half_open > self.backlog
     }
 }
 

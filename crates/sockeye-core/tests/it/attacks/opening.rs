@@ -44,11 +44,8 @@ fn a_syn_flood_is_survived() {
 /// (RFC 7323 §2.3).
 #[test]
 fn cookies_promise_what_they_remember() {
-    let mut target = Target::new(Settings {
-        tcp_max_syn_backlog: 16,
-        ..Settings::default()
-    });
-    let listener = target.listen(4_096, TcpOptions::default());
+    let mut target = Target::new(Settings::default());
+    let listener = target.listen(16, TcpOptions::default());
     let flags = Flags::SYN.and(Flags::ECE).and(Flags::CWR);
     let syn = |target: &mut Target, from, options: &Options| {
         let header = Header {
