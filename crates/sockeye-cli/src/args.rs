@@ -1,7 +1,7 @@
 //! The command line: names, units and help of every flag. What the values mean for a run is decided in `run` and `link`.
 
 use crate::sided::{Sided, sided};
-use crate::values::{self, Host, Publish, Server, Sysctl};
+use crate::values::{self, Host, InterfaceAddress, Publish, Server, Sysctl};
 use clap::builder::styling::Styles;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use sockeye_core::netem::grammar::{parse_duration, parse_percent, parse_queue, parse_rate};
@@ -49,6 +49,19 @@ Examples:
 
 Exit status: 0 when every statement of every script held, 1 when one did not, 125 when a script cannot be read or run.";
 
+const HOST_EXAMPLES: &str = "\
+Examples:
+  sudo ip tuntap add dev tun0 mode tun user $USER     once: a device that you may open
+  sudo ip addr add 10.9.0.1/24 dev tun0
+  sudo ip link set tun0 up
+  sockeye host --tun tun0 --addr 10.9.0.2/24          then, without root
+  curl http://10.9.0.2/                               as any program of this machine
+
+The device is made if it is not there, which takes root. The addresses are the host's, so they must not be this machine's own.
+Services: echo 7, discard 9, daytime 13, chargen 19, over TCP and UDP, and HTTP on 80. The host runs until SIGINT or SIGTERM.
+
+Exit status: 0 when it was told to end, 125 when it cannot begin or its device is gone.";
+
 /// Run any program on a TCP/IP of its own, over a network as bad as you ask for, without root.
 #[derive(Parser, Debug)]
 #[command(name = "sockeye", version, styles = Styles::plain())]
@@ -62,6 +75,9 @@ pub(crate) enum Command {
     /// Run a program on a host of its own
     #[command(after_help = RUN_EXAMPLES, override_usage = "sockeye run [FLAGS] -- PROGRAM [ARGUMENTS]...")]
     Run(Box<RunArgs>),
+    /// Run a host with the built-in services on a TUN device, for the programs of this machine
+    #[command(after_help = HOST_EXAMPLES)]
+    Host(TunHostArgs),
     /// Say what works on this machine, and what to do about the rest
     #[command(after_help = "Exit status: 0 when `sockeye run` works here, 1 when it does not.")]
     Doctor(DoctorArgs),
@@ -209,6 +225,33 @@ pub(crate) struct OutputArgs {
     /// The footer as one JSON object, on standard error
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TunHostArgs {
+    /// The TUN device: tun0
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tun: String,
+    /// The host's addresses, with the prefix lengths of their networks: 10.9.0.2/24 fd09::2/64; may be given again
+    #[arg(long, value_name = "ADDR/PREFIX", required = true, num_args = 1.., value_parser = values::interface_address)]
+    pub(crate) addr: Vec<InterfaceAddress>,
+    /// Open so many queues of a device that was made with multi_queue
+    #[arg(long, value_name = "N", value_parser = values::queues)]
+    pub(crate) queues: Option<usize>,
+    /// Every packet as a wire would carry it: no segmentation offload, no checksum offload
+    #[arg(long)]
+    pub(crate) no_offload: bool,
+    /// All chance follows from this number [default: a new one each time]
+    #[arg(long, value_name = "N", value_parser = values::seed)]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+    /// Say nothing but what went wrong
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Log warnings; -vv logs state changes, -vvv every packet
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Args, Debug)]

@@ -83,7 +83,9 @@ fn one_line(error: &clap::Error) -> String {
         },
         (ErrorKind::InvalidSubcommand, _) => {
             let given = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            format!("`{given}` is not known: run, doctor, services and sysctl are; try sockeye run -- {given}")
+            format!(
+                "`{given}` is not known: run, host, doctor, services, sysctl and script are; try sockeye run -- {given}"
+            )
         }
         (ErrorKind::MissingRequiredArgument, _) if argument.contains("PROGRAM") => {
             "no program given: sockeye run [FLAGS] -- PROGRAM [ARGUMENTS]...".to_owned()

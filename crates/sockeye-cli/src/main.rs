@@ -4,6 +4,7 @@ mod args;
 mod doctor;
 mod failure;
 mod footer;
+mod host;
 mod link;
 mod run;
 mod script;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Host(args) => host::host(&args),
         Command::Services(args) => services::services(&args),
         Command::Sysctl(args) => sysctl::sysctl(&args),
         Command::Script(args) => script::script(&args),

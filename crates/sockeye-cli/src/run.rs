@@ -98,7 +98,7 @@ fn open_capture(path: &Path) -> Result<Box<dyn Write + Send>, Failure> {
 }
 
 /// `-v` asks for warnings, more of it for more. `SOCKEYE_LOG` says it finely: `sockeye_core=trace`.
-fn log_to_stderr(verbose: u8) {
+pub(crate) fn log_to_stderr(verbose: u8) {
     use tracing_subscriber::EnvFilter;
     let level = match verbose {
         0 => "off",

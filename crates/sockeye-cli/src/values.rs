@@ -4,6 +4,7 @@ use sockeye::gateway::PublishRule;
 use sockeye_core::netem::grammar::{parse_duration, parse_mtu};
 use sockeye_core::settings::Settings;
 use sockeye_run::Target;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -30,6 +31,53 @@ pub(crate) struct Host {
 pub(crate) struct Sysctl {
     pub(crate) name: String,
     pub(crate) value: String,
+}
+
+/// `--addr`: an address of a host, and the prefix length of its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InterfaceAddress {
+    pub(crate) address: IpAddr,
+    pub(crate) prefix: u8,
+}
+
+impl fmt::Display for InterfaceAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// `--addr`.
+pub(crate) fn interface_address(text: &str) -> Result<InterfaceAddress, String> {
+    let wrong = || format!("`{text}` is no address with a prefix length: say 10.9.0.2/24 or fd09::2/64");
+    let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
+    let (address, prefix): (IpAddr, u8) = (
+        address.parse().map_err(|_| wrong())?,
+        prefix.parse().map_err(|_| wrong())?,
+    );
+    let (bits, longest) = match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    if prefix > longest {
+        return Err(wrong());
+    }
+    // The parts of the address that name a host in the network: neither none of it nor, in IPv4, all. RFC 1122 §3.2.1.3.
+    let hosts = 1_u128
+        .checked_shl(u32::from(longest - prefix))
+        .map_or(u128::MAX, |size| size - 1);
+    let whole_network = longest - prefix > 1 && (bits & hosts == 0 || address.is_ipv4() && bits & hosts == hosts);
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() || whole_network {
+        return Err(format!(
+            "`{text}` is not the address of one host: say 10.9.0.2/24 or fd09::2/64"
+        ));
+    }
+    Ok(InterfaceAddress { address, prefix })
+}
+
+/// `--queues`.
+pub(crate) fn queues(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (1..=256).contains(count));
+    count.ok_or_else(|| format!("`{text}` is no number of queues: 1 to 256 is accepted"))
 }
 
 /// `--seed`.
@@ -202,6 +250,40 @@ mod tests {
             "a..b",
         ] {
             assert!(target(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_a_host() {
+        for text in [
+            "10.9.0.2/24",
+            "10.9.0.0/31",
+            "10.9.0.1/32",
+            "fd09::2/64",
+            "fd09::/128",
+            "1.2.3.4/0",
+            "fe80::1/64",
+        ] {
+            assert_eq!(interface_address(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "10.9.0.2",
+            "10.9.0.2/",
+            "10.9.0.2/33",
+            "fd09::2/129",
+            "10.9.0/24",
+            "10.9.0.0/24",
+            "10.9.0.255/24",
+            "fd09::/64",
+            "0.0.0.0/24",
+            "127.0.0.1/8",
+            "::1/128",
+            "224.0.0.1/24",
+            "ff02::1/64",
+            "a/24",
+        ] {
+            assert!(interface_address(text).is_err(), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod bpf;
 pub mod calls;
+pub mod interfaces;
 pub mod memory;
 pub mod net;
 pub mod packetdrill;

@@ -1,10 +1,11 @@
-//! A TUN device: the kernel's TCP/IP, with us as the wire. tun.rst of the kernel's documentation, netdevice(7), network_namespaces(7).
+//! A TUN or TAP device: the kernel's TCP/IP, with us at the other end of the wire. tun.rst of the kernel's documentation, netdevice(7),
+//! network_namespaces(7), virtio 1.2 §5.1.6 (the header in front of packets that are not finished).
 
 use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// `struct in6_ifreq`, which libc has not.
 #[repr(C)]
@@ -29,11 +30,41 @@ struct Route6 {
     index: i32,
 }
 
-/// A TUN device that carries bare IP packets. It is gone when this is dropped.
+/// A TUN or TAP device, or one queue of it. Unless it was made to stay (`ip tuntap add`), it is gone when this is dropped.
 #[derive(Debug)]
 pub struct Tun {
     fd: OwnedFd,
     name: [u8; 16],
+}
+
+/// How a device is attached to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attach {
+    /// Ethernet frames (TAP) instead of IP packets.
+    pub tap: bool,
+    /// A virtio-net header of [`VNET_HEADER_LEN`] bytes lies in front of each.
+    pub vnet_header: bool,
+    /// One of several queues.
+    pub multi_queue: bool,
+}
+
+/// Length of the virtio-net header: `struct virtio_net_hdr`, as the kernel has it unless told otherwise.
+pub const VNET_HEADER_LEN: usize = 10;
+
+/// What is said with [`Tun::set_offload`]: which packets the other end may leave unfinished for us.
+pub mod offload {
+    /// Checksums are ours to compute or to believe.
+    pub const CHECKSUM: u32 = libc::TUN_F_CSUM;
+    /// TCP over IPv4 comes in super-segments.
+    pub const TCP4: u32 = libc::TUN_F_TSO4;
+    /// TCP over IPv6 does.
+    pub const TCP6: u32 = libc::TUN_F_TSO6;
+    /// Also where it says that the window was reduced (CWR).
+    pub const TCP_ECN: u32 = libc::TUN_F_TSO_ECN;
+    /// UDP datagrams of one size come together; Linux 6.2.
+    pub const UDP4: u32 = libc::TUN_F_USO4;
+    /// Over IPv6.
+    pub const UDP6: u32 = libc::TUN_F_USO6;
 }
 
 /// Moves the calling thread, and threads that it starts from here on, to a network of their own in which there is nothing but a loopback
@@ -47,22 +78,83 @@ pub fn own_network() -> io::Result<()> {
 }
 
 impl Tun {
-    /// Makes a device.
+    /// Makes a device for IP packets without a header in front, or attaches to it.
     ///
     /// # Errors
-    /// Those of opening /dev/net/tun, and `EPERM` without the right to.
+    /// Those of [`Tun::attach`].
     pub fn open(name: &str) -> io::Result<Self> {
+        Self::attach(name, Attach::default())
+    }
+
+    /// Attaches to a device, which is made if it is not there.
+    ///
+    /// # Errors
+    /// Those of opening /dev/net/tun; `EPERM` without the right to; `EINVAL` when it is there and of another kind, and for names that no
+    /// device can have; `EBUSY` when another program has it.
+    pub fn attach(name: &str, how: Attach) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
-        let mut padded = [0; 16];
-        let len = name.len().min(padded.len() - 1);
-        padded[..len].copy_from_slice(&name.as_bytes()[..len]);
-        let tun = Self { fd, name: padded };
+        let mut tun = Self {
+            fd,
+            name: padded(name)?,
+        };
+        let mut flags = libc::IFF_NO_PI | if how.tap { libc::IFF_TAP } else { libc::IFF_TUN };
+        if how.vnet_header {
+            flags |= libc::IFF_VNET_HDR;
+        }
+        if how.multi_queue {
+            flags |= libc::IFF_MULTI_QUEUE;
+        }
         let mut request = tun.request();
-        request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+        request.ifr_ifru.ifru_flags = flags as libc::c_short;
         // SAFETY: TUNSETIFF reads and writes one ifreq, which lives through the call.
         check(unsafe { libc::ioctl(tun.fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })?;
+        for (to, from) in tun.name.iter_mut().zip(request.ifr_name) {
+            *to = from as u8;
+        }
+        if how.vnet_header {
+            // A device that stays remembers what its last user said.
+            let len = VNET_HEADER_LEN as libc::c_int;
+            // SAFETY: TUNSETVNETHDRSZ reads one int, which lives through the call.
+            check(unsafe { libc::ioctl(tun.fd.as_raw_fd(), libc::TUNSETVNETHDRSZ as _, &raw const len) })?;
+        }
         Ok(tun)
+    }
+
+    /// The device's name.
+    pub fn name(&self) -> &str {
+        let end = self.name.iter().position(|byte| *byte == 0).unwrap_or(self.name.len());
+        str::from_utf8(&self.name[..end]).unwrap_or_default()
+    }
+
+    /// Tells the kernel what we take; see [`offload`].
+    ///
+    /// # Errors
+    /// `EINVAL` when it does not know one of them.
+    pub fn set_offload(&self, what: u32) -> io::Result<()> {
+        // SAFETY: TUNSETOFFLOAD takes a number.
+        check(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::TUNSETOFFLOAD as _, libc::c_ulong::from(what)) })
+    }
+
+    /// The device's MTU, in bytes.
+    ///
+    /// # Errors
+    /// `ENODEV` when the device was deleted.
+    pub fn mtu(&self) -> io::Result<u32> {
+        let mut request = self.request();
+        ioctl(&any_socket()?, libc::SIOCGIFMTU, &mut request)?;
+        // SAFETY: SIOCGIFMTU filled in this member of the union.
+        Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+    }
+
+    /// Brings the device up.
+    ///
+    /// # Errors
+    /// `EPERM` without the right to.
+    pub fn bring_up(&self) -> io::Result<()> {
+        let mut request = self.request();
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        ioctl(&any_socket()?, libc::SIOCSIFFLAGS, &mut request)
     }
 
     /// Sets its MTU, gives it the address `local`, a route to `remote`, and brings it up.
@@ -86,9 +178,7 @@ impl Tun {
             request.ifr_ifru.ifru_dstaddr = sockaddr(remote);
             ioctl(&socket, libc::SIOCSIFDSTADDR, &mut request)?;
         }
-        let mut request = self.request();
-        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-        ioctl(&socket, libc::SIOCSIFFLAGS, &mut request)?;
+        self.bring_up()?;
         if let (IpAddr::V6(local), IpAddr::V6(remote)) = (local, remote) {
             self.configure_v6(&socket, local, remote)?;
         }
@@ -123,14 +213,7 @@ impl Tun {
     }
 
     fn request(&self) -> libc::ifreq {
-        let mut name = [0; libc::IFNAMSIZ];
-        for (to, from) in name.iter_mut().zip(self.name) {
-            *to = from as libc::c_char;
-        }
-        libc::ifreq {
-            ifr_name: name,
-            ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 },
-        }
+        request(self.name)
     }
 
     /// The next packet that the kernel sends, if one waits. `buffer` is as long as the longest packet.
@@ -152,6 +235,73 @@ impl Tun {
     pub fn send(&self, packet: &[u8]) -> io::Result<()> {
         rustix::io::write(&self.fd, packet)?;
         Ok(())
+    }
+
+    /// As [`Tun::receive`], into several buffers one after the other: a header, a packet.
+    ///
+    /// # Errors
+    /// Those of readv(2): `EBADFD` when the device was deleted.
+    pub fn receive_vectored(&self, buffers: &mut [io::IoSliceMut<'_>]) -> io::Result<Option<usize>> {
+        match rustix::io::readv(&self.fd, buffers) {
+            Ok(len) => Ok(Some(len)),
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`Tun::send`], from several pieces.
+    ///
+    /// # Errors
+    /// Those of writev(2): `EBADFD` when the device was deleted, `EIO` while it is down.
+    pub fn send_vectored(&self, pieces: &[io::IoSlice<'_>]) -> io::Result<()> {
+        rustix::io::writev(&self.fd, pieces)?;
+        Ok(())
+    }
+}
+
+/// True when the machine has a network device of this name.
+///
+/// # Errors
+/// When there are no sockets to be had.
+pub fn exists(name: &str) -> io::Result<bool> {
+    let Ok(name) = padded(name) else { return Ok(false) };
+    match ioctl(&any_socket()?, libc::SIOCGIFINDEX, &mut request(name)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A name as requests hold it.
+fn padded(name: &str) -> io::Result<[u8; 16]> {
+    let mut padded = [0; 16];
+    if name.len() >= padded.len() || name.contains('\0') {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    padded[..name.len()].copy_from_slice(name.as_bytes());
+    Ok(padded)
+}
+
+fn request(padded: [u8; 16]) -> libc::ifreq {
+    let mut name = [0; libc::IFNAMSIZ];
+    for (to, from) in name.iter_mut().zip(padded) {
+        *to = from as libc::c_char;
+    }
+    libc::ifreq {
+        ifr_name: name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 },
+    }
+}
+
+/// Requests of netdevice(7) go by way of a socket, whichever.
+fn any_socket() -> io::Result<OwnedFd> {
+    // SAFETY: socket(2) takes no pointers.
+    owned(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+}
+
+impl AsRawFd for Tun {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

@@ -41,7 +41,7 @@ pub mod host;
 pub mod link;
 pub mod names;
 pub mod net;
-mod services;
+pub mod services;
 pub mod services_registry;
 
 pub use host::{Host, HostBuilder, Interface, Pump};

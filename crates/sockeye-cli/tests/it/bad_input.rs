@@ -68,6 +68,40 @@ fn a_wrong_value_says_what_is_accepted() {
 }
 
 #[test]
+fn a_host_that_cannot_be_says_what_can() {
+    for (arguments, says) in [
+        (&["--addr", "10.9.0.2/24"][..], "--tun"),
+        (&["--tun", "tun0"], "--addr"),
+        (&["--tun", "tun0", "--addr", "10.9.0.2"], "say 10.9.0.2/24"),
+        (
+            &["--tun", "tun0", "--addr", "10.9.0.0/24"],
+            "not the address of one host",
+        ),
+        (
+            &["--tun", "tun0", "--addr", "10.9.0.2/24", "fd09::/64"],
+            "not the address of one host",
+        ),
+        (
+            &["--tun", "tun0", "--addr", "10.9.0.2/24", "--addr", "10.9.0.2/16"],
+            "given twice",
+        ),
+        (&["--tun", "a/b", "--addr", "10.9.0.2/24"], "no name for a device"),
+        (
+            &["--tun", "sixteen-letters!", "--addr", "10.9.0.2/24"],
+            "no name for a device",
+        ),
+        (&["--tun", "tun0", "--addr", "10.9.0.2/24", "--queues", "0"], "1 to 256"),
+    ] {
+        let arguments: Vec<&str> = ["host"].iter().chain(arguments).copied().collect();
+        let ended = finish(&mut sockeye(&arguments)).status_is(125);
+        assert!(
+            ended.stderr.contains(says) && ended.stderr.lines().count() == 1,
+            "`{says}` is missing; {ended}"
+        );
+    }
+}
+
+#[test]
 fn a_wrong_value_takes_one_line() {
     for flags in [["--loss", "2"], ["--rate", "10mbps"], ["--pcap", "/no/such/folder/x"]] {
         let ended = finish(&mut sockeye(&["run", flags[0], flags[1], "--", "true"])).status_is(125);

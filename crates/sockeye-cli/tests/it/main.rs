@@ -17,3 +17,4 @@ mod status;
 mod sysctl;
 mod tour;
 mod transfer;
+mod tun;

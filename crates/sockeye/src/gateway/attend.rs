@@ -125,7 +125,7 @@ impl Visit {
                 .tcp_info(ground.now, id)
                 .map_or_else(Tcp::default, |info| Tcp::new(&info)),
             link: ground.config.link.clone(),
-            did: ground.report,
+            did: Some(ground.report),
             version: env!("CARGO_PKG_VERSION"),
         };
         let mut io = Io {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`pair`] | two hosts in one process; super-segments pass whole, nothing is copied |
 //! | [`channel`] | packets that you already hold: a VPN, a microVM, a capture |
+//! | [`Tun`] | the machine's own TCP/IP, by a TUN or TAP device |
 //! | [`Impaired`] | any of these, as bad as asked for |
 //! | your own | implement [`Link`] |
 //!
@@ -72,10 +73,12 @@ mod channel;
 mod impaired;
 mod memory;
 mod queue;
+mod tun;
 
 pub use channel::{Wire, channel};
 pub use impaired::Impaired;
 pub use memory::{MemoryLink, pair};
+pub use tun::{Kind as TunKind, Offload, Tun, TunError, TunOptions};
 
 use bytes::Bytes;
 use sockeye_core::host::Medium;

@@ -1,4 +1,5 @@
-//! The built-in services of the gateway, as state machines: bytes in, bytes out, no sockets. Who drives them is `gateway::attend`.
+//! The built-in services, as state machines: bytes in, bytes out, no sockets. The gateway's are driven by `gateway::attend`; [`Services`] puts
+//! them on the sockets of any [`Host`](crate::Host).
 //!
 //! | port | service | specification |
 //! |---|---|---|
@@ -12,9 +13,11 @@
 pub(crate) mod clock;
 mod framed;
 pub(crate) mod http;
+mod serve;
 mod simple;
 
 pub(crate) use framed::Framed;
+pub use serve::Services;
 pub(crate) use simple::datagram;
 
 use sockeye_core::Instant;

@@ -17,8 +17,9 @@ pub(crate) struct Report {
     pub(crate) tcp: Tcp,
     /// What the link does, in words.
     pub(crate) link: String,
-    /// What the link did, to all packets so far.
-    pub(crate) did: LinkReport,
+    /// What the link did, to all packets so far; `None` when it is not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) did: Option<LinkReport>,
     /// This program's version.
     pub(crate) version: &'static str,
 }
@@ -83,7 +84,6 @@ impl Report {
 
     pub(super) fn html(&self) -> String {
         let tcp = &self.tcp;
-        let (up, down) = (&self.did.up, &self.did.down);
         let options = if tcp.options.is_empty() {
             "none".to_owned()
         } else {
@@ -120,8 +120,10 @@ impl Report {
         row("congestion window", &format!("{} segments", tcp.congestion_window));
         row("retransmissions", &tcp.retransmissions.to_string());
         row("the link", link);
-        row("the link, up", &did(up));
-        row("the link, down", &did(down));
+        if let Some(LinkReport { up, down }) = &self.did {
+            row("the link, up", &did(up));
+            row("the link, down", &did(down));
+        }
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Hello from Sockeye</title>\n\
              <style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;padding:0 1rem}}\

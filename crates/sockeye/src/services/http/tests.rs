@@ -14,7 +14,7 @@ fn report() -> Report {
             ..TcpInfo::default()
         }),
         link: "loss 2%, <delay> 20ms".to_owned(),
-        did: crate::gateway::LinkReport::default(),
+        did: Some(crate::gateway::LinkReport::default()),
         version: "0",
     }
 }
