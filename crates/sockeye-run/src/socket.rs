@@ -1,6 +1,7 @@
 //! The program's sockets: what we know about each, and the table of them.
 
 use bytes::Bytes;
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use sockeye_core::bsd::address::Family;
 use sockeye_core::bsd::options::Options;
@@ -30,7 +31,29 @@ pub(crate) struct Sock {
     pub(crate) hint: (u32, i32),
     /// In the list of sockets to look at.
     pub(crate) ready: bool,
+    pub(crate) seen: Seen,
     pub(crate) kind: Kind,
+}
+
+/// What is known of our end of a stream's pair without asking: the kernel tells when it changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// There may be something to read, be it the end.
+    pub(crate) readable: bool,
+    /// The program sends no more: there is an end to be read.
+    pub(crate) ends: bool,
+    /// Neither end sends any more.
+    pub(crate) hung_up: bool,
+    /// The program's queue is full, and we asked to be told when it is not.
+    pub(crate) waits_for_room: bool,
+}
+
+impl Seen {
+    pub(crate) fn note(&mut self, flags: EventFlags) {
+        self.hung_up |= flags.contains(EventFlags::HUP);
+        self.ends |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        self.readable |= self.ends || flags.contains(EventFlags::IN);
+    }
 }
 
 /// What kind of socket.

@@ -5,13 +5,15 @@
 
 use crate::call::core_errno;
 use crate::identity;
-use crate::socket::{Kind, Sock, SockId, State, Stream};
+use crate::socket::{Kind, Seen, Sock, SockId, State, Stream};
 use crate::supervisor::Supervisor;
 use bytes::Bytes;
+use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, shutdown, sockopt};
 use sockeye_core::buf::Pool;
+use sockeye_core::error::WriteError;
 use sockeye_core::socket::{Close, Shutdown, SocketId, TcpId};
 use sockeye_sys::queue;
 use std::io::IoSlice;
@@ -37,6 +39,8 @@ enum Moved {
     All,
     /// The budget is used up.
     More,
+    /// The program's queue is full.
+    Full,
     /// The connection is over for the program.
     Over(Close),
 }
@@ -54,10 +58,12 @@ impl Supervisor {
     fn look_at_stream(&mut self, id: SockId) {
         let Some(sock) = self.socks.get(id) else { return };
         let Some(stream) = sock.stream() else { return };
-        let Some(end) = &sock.end else { return };
+        if sock.end.is_none() {
+            return;
+        }
         match &stream.state {
             State::Connected(_) => self.pump(id),
-            _ if events(end).contains(PollFlags::HUP) => self.forget(id),
+            _ if sock.seen.hung_up => self.forget(id),
             State::Listening { .. } => {
                 self.retry_held(id);
                 self.ring(id);
@@ -82,12 +88,11 @@ impl Supervisor {
     pub(crate) fn pump(&mut self, id: SockId) {
         let Some(sock) = self.socks.get_mut(id) else { return };
         let resets = sock.options.linger() == Some(0);
-        let (Kind::Stream(stream), Some(end)) = (&mut sock.kind, &sock.end) else {
+        let (Kind::Stream(stream), Some(end), seen) = (&mut sock.kind, &sock.end, &mut sock.seen) else {
             return;
         };
         let State::Connected(tcp) = stream.state else { return };
-        let hung_up = events(end).contains(PollFlags::HUP);
-        let closed = hung_up && !stream.shut_write;
+        let closed = seen.hung_up && !stream.shut_write;
         if closed {
             let unread = !stream.to_program.is_empty() || matches!(sockopt::socket_error(end), Ok(Err(_)));
             if resets || unread {
@@ -98,7 +103,7 @@ impl Supervisor {
         }
         let host = &mut self.network.host;
         let pool = host.pool().clone();
-        let out = from_program(host, &pool, self.now, tcp, stream, end, hung_up);
+        let out = from_program(host, &pool, self.now, tcp, stream, end, seen);
         let back = to_program(host, self.now, tcp, stream, end);
         if let Moved::Over(how) = out {
             self.end_stream(id, how, None);
@@ -106,6 +111,9 @@ impl Supervisor {
                 self.forget(id);
             }
             return;
+        }
+        if back == Moved::Full {
+            self.wait_for_room(id);
         }
         if out == Moved::More || back == Moved::More {
             self.wake(id);
@@ -247,16 +255,17 @@ fn from_program(
     tcp: TcpId,
     stream: &mut Stream,
     end: &OwnedFd,
-    hung_up: bool,
+    seen: &mut Seen,
 ) -> Moved {
+    give(host, now, tcp, stream);
+    if !stream.to_host.is_empty() {
+        return Moved::All;
+    }
     for _ in 0..BUDGET {
-        if !stream.to_host.is_empty() && host.tcp_write(now, tcp, &mut stream.to_host).is_err() {
-            stream.to_host = Bytes::new();
-        }
         let readiness = host.tcp_readiness(tcp);
         // A connection that no longer takes bytes: they go nowhere, but the program's close must be seen.
-        let dead = readiness.write_closed || readiness.closed;
-        if !stream.to_host.is_empty() || stream.shut_told && !hung_up || readiness.writable == 0 && !dead {
+        let dead = readiness.write_closed || readiness.closed || readiness.error.is_some();
+        if !seen.readable || stream.shut_told && !seen.hung_up || readiness.writable == 0 && !dead {
             return Moved::All;
         }
         let want = if dead { CHUNK } else { readiness.writable.min(CHUNK) };
@@ -266,9 +275,12 @@ fn from_program(
             got.unwrap_or(0)
         });
         match got {
-            Ok(0) if hung_up => return Moved::Over(Close::Graceful),
-            // Closed since we looked: how it was closed decides what comes next, not the end of stream.
-            Ok(0) if events(end).contains(PollFlags::HUP) => return Moved::More,
+            Ok(0) if seen.hung_up => return Moved::Over(Close::Graceful),
+            // Closed since we were told: how it was closed decides what comes next, not the end of stream.
+            Ok(0) if events(end).contains(PollFlags::HUP) => {
+                seen.note(EventFlags::HUP);
+                return Moved::More;
+            }
             Ok(0) => {
                 if !stream.shut_told {
                     stream.shut_told = true;
@@ -276,14 +288,43 @@ fn from_program(
                 }
                 return Moved::All;
             }
-            Ok(_) if dead => {}
-            Ok(_) => stream.to_host = chunk,
+            Ok(n) => {
+                // What comes after a short read is told of.
+                seen.readable = n == want || seen.ends;
+                if !dead {
+                    stream.to_host = chunk;
+                    give(host, now, tcp, stream);
+                }
+                if !stream.to_host.is_empty() {
+                    return Moved::All;
+                }
+            }
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Moved::All,
+            Err(Errno::AGAIN) => {
+                seen.readable = false;
+                return Moved::All;
+            }
             Err(_) => return Moved::Over(Close::Reset),
         }
     }
     Moved::More
+}
+
+/// Hands to the host what was taken from the pair. What it does not take waits; what it never will is gone.
+fn give(host: &mut sockeye_core::Host, now: sockeye_core::Instant, tcp: TcpId, stream: &mut Stream) {
+    if stream.to_host.is_empty() {
+        return;
+    }
+    // A write would take the pending error, and the program would never hear of it.
+    let lost = host.tcp_readiness(tcp).error.is_some();
+    if lost
+        || !matches!(
+            host.tcp_write(now, tcp, &mut stream.to_host),
+            Ok(_) | Err(WriteError::WouldBlock)
+        )
+    {
+        stream.to_host = Bytes::new();
+    }
 }
 
 /// Moves bytes from the host to the program.
@@ -303,7 +344,7 @@ fn to_program(
         match sendmsg(end, &slices, &mut SendAncillaryBuffer::default(), flags) {
             Ok(n) => stream.to_program.drop_front(n),
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Moved::All,
+            Err(Errno::AGAIN) => return Moved::Full,
             // The program reads no more.
             Err(_) => {
                 let rest = stream.to_program.len();

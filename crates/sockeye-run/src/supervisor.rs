@@ -32,6 +32,9 @@ const NOTIFICATIONS: u64 = SPECIAL;
 const SIGNALS: u64 = SPECIAL | 1;
 const GATEWAY: u64 = SPECIAL | 2;
 
+/// What we want to know of every end of a pair, once each time that it changes.
+pub(crate) const WATCHED: EventFlags = EventFlags::IN.union(EventFlags::RDHUP).union(EventFlags::ET);
+
 /// Calls answered in a row before packets have their turn.
 const CALLS_A_ROUND: usize = 64;
 
@@ -174,9 +177,9 @@ impl Supervisor {
             self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
             // Sockets first: a call may count on a close that came before it, and both are told at once.
             for event in &events {
-                let data = event.data;
+                let (flags, data) = (event.flags, event.data);
                 if data.u64() & SPECIAL == 0 {
-                    self.wake(SockId::unpack(data.u64()));
+                    self.on_end(SockId::unpack(data.u64()), flags);
                 }
             }
             for event in &events {
@@ -226,13 +229,47 @@ impl Supervisor {
             return;
         }
         for event in &events {
-            let data = event.data;
+            let (flags, data) = (event.flags, event.data);
             // Those that are not sockets' are told again.
             if data.u64() & SPECIAL == 0 {
-                self.wake(SockId::unpack(data.u64()));
+                self.on_end(SockId::unpack(data.u64()), flags);
             }
         }
         self.look_at_ready();
+    }
+
+    /// Our end of a pair changed.
+    fn on_end(&mut self, id: SockId, flags: EventFlags) {
+        let Some(sock) = self.socks.get_mut(id) else { return };
+        sock.seen.note(flags);
+        if flags.contains(EventFlags::OUT) && std::mem::take(&mut sock.seen.waits_for_room) {
+            self.watch(id, WATCHED);
+        }
+        self.wake(id);
+    }
+
+    /// Asks to be told when the program has taken something out of its full queue.
+    pub(crate) fn wait_for_room(&mut self, id: SockId) {
+        let Some(sock) = self.socks.get_mut(id) else { return };
+        if !std::mem::replace(&mut sock.seen.waits_for_room, true) {
+            self.watch(id, WATCHED | EventFlags::OUT);
+        }
+    }
+
+    fn watch(&self, id: SockId, flags: EventFlags) {
+        if let Some(end) = self.socks.get(id).and_then(|sock| sock.end.as_ref())
+            && let Err(error) = epoll::modify(&self.epoll, end, EventData::new_u64(id.pack()), flags)
+        {
+            tracing::warn!(%error, "cannot watch a socket");
+        }
+    }
+
+    /// Has a socket looked at, soon, and its end read: something was done to it that the kernel has not told us yet.
+    pub(crate) fn wake_to_read(&mut self, id: SockId) {
+        if let Some(sock) = self.socks.get_mut(id) {
+            sock.seen.readable = true;
+        }
+        self.wake(id);
     }
 
     /// Has a socket looked at, soon.

@@ -7,7 +7,7 @@ use super::is_nonblocking;
 use crate::call::{Answer, Answered, Call, Wait, WaitKind};
 use crate::identity;
 use crate::pair;
-use crate::socket::{Kind, Sock, SockId, State, Stream};
+use crate::socket::{Kind, Seen, Sock, SockId, State, Stream};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -100,6 +100,7 @@ impl Supervisor {
             options,
             hint: (call.tid, -1),
             ready: false,
+            seen: Seen::default(),
             kind: Kind::Stream(Box::new(stream)),
         })?;
         let nonblocking = flags & libc::SOCK_NONBLOCK != 0;
@@ -130,7 +131,7 @@ impl Supervisor {
         let Some(end) = &sock.end else { return };
         while *bells < pending {
             if send(end, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL).is_err() {
-                return;
+                return self.wait_for_room(id);
             }
             *bells += 1;
         }

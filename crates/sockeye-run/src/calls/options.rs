@@ -29,6 +29,8 @@ impl Supervisor {
         }
         let value = call.read(call.args[3], len.min(LONGEST) as usize)?;
         // Bytes written before go out as the options were then.
+        let sock = self.socks.get_mut(id).ok_or(Errno::BADF)?;
+        sock.seen.readable = true;
         self.pump(id);
         let sock = self.socks.get_mut(id).ok_or(Errno::BADF)?;
         match (level, name) {

@@ -46,7 +46,8 @@ impl Supervisor {
         let message = call.read_message(call.args[1])?;
         match self.socks.get(id).map(|sock| &sock.kind) {
             Some(Kind::Stream(_)) if flags & libc::MSG_FASTOPEN != 0 => self.send_fast(call, id, app, &message, flags),
-            Some(Kind::Stream(_)) if message.name_len == 0 => Ok(Answer::Continue),
+            // Descriptors sent along would travel through a pair; TCP pays no attention to them.
+            Some(Kind::Stream(_)) if message.name_len == 0 && message.control_len == 0 => Ok(Answer::Continue),
             Some(Kind::Stream(_)) => self.send_stream(call, id, app, &message, flags),
             Some(Kind::Datagram(_)) => self.send_message(call, id, &message).map(|n| Answer::Value(n as i64)),
             None => Err(Errno::BADF),

@@ -38,7 +38,7 @@ impl Supervisor {
             },
         }
         shutdown(app, how)?;
-        self.wake(id);
+        self.wake_to_read(id);
         OK
     }
 }

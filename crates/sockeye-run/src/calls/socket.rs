@@ -3,8 +3,8 @@
 use crate::call::{Answer, Answered, Call, errno};
 use crate::identity;
 use crate::pair::{self, Pair};
-use crate::socket::{Datagram, Kind, Sock, SockId, Stream};
-use crate::supervisor::Supervisor;
+use crate::socket::{Datagram, Kind, Seen, Sock, SockId, Stream};
+use crate::supervisor::{self, Supervisor};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
@@ -38,6 +38,7 @@ impl Supervisor {
             options: Options::default(),
             hint: (call.tid, -1),
             ready: false,
+            seen: Seen::default(),
             kind,
         };
         if let Some(stream) = sock.stream_mut() {
@@ -83,11 +84,15 @@ impl Supervisor {
 
     /// Puts a socket into the table and watches our end of it.
     pub(super) fn add(&mut self, sock: Sock) -> Result<SockId, Errno> {
+        // A stream's end is told of room only while it waits for some: the kernel would wake us after each read of the program.
+        let flags = match sock.kind {
+            Kind::Stream(_) => supervisor::WATCHED,
+            Kind::Datagram(_) => supervisor::WATCHED | EventFlags::OUT,
+        };
         let id = self.socks.insert(sock);
         let Some(end) = self.socks.get(id).and_then(|sock| sock.end.as_ref()) else {
             return Ok(id);
         };
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         if let Err(errno) = epoll::add(&self.epoll, end, EventData::new_u64(id.pack()), flags) {
             self.socks.remove(id);
             return Err(errno);

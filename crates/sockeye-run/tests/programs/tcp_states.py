@@ -2,6 +2,7 @@
 import select
 import socket
 import struct
+import threading
 import time
 from probe import call, mask, pair
 
@@ -115,6 +116,24 @@ except socket.timeout:
 b.close()
 print("gone", mask(a, "ERR"))
 a.close()
+
+# a writer at full speed is told, too
+def flood(sock):
+    try:
+        while True:
+            sock.send(b"x" * 262144)
+    except OSError:
+        sock.close()
+for _ in range(20):
+    a, b = pair()
+    writer = threading.Thread(target=flood, args=[a], daemon=True)
+    writer.start()
+    left = 8 << 20
+    while left > 0:
+        left -= len(b.recv(1 << 20))
+    b.close()
+    writer.join(3)
+    print("flood goes on", writer.is_alive())
 
 # states that calls refuse
 fresh = socket.socket()
