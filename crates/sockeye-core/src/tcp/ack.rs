@@ -13,8 +13,11 @@ use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb};
 use super::timers;
 use super::undo;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::tcp::Flags;
+
+/// The timestamp clock's resolution. RFC 7323 §5.4.
+const TS_TICK: Duration = Duration::from_millis(1);
 
 /// Takes in the acknowledgement of an acceptable segment: `snd_una <= SEG.ACK <= snd_nxt`.
 pub(super) fn acknowledge(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) {
@@ -48,12 +51,9 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     let fack = flow.sent.fack();
     let advanced = prior_una.before(seg.ack);
     flow.tail_released = true;
+    let repeated = (tcb.retries >= 2).then_some(flow.rto_from);
     if advanced {
-        flow.sent.acknowledge(seg.ack, &mut told);
-        drop_acknowledged(tcb, seg.ack);
-        tcb.retries = 0;
-        flow.timeouts_since = None;
-        flow.rto_from = now;
+        advance(tcb, flow, now, seg.ack, &mut told);
     }
     if window_moved && !tcb.has_outstanding() {
         tcb.backoff = 0;
@@ -63,7 +63,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     } else {
         None
     };
-    let rtt = sample_rtt(tcb, flow, cx, &told, dsack, echo.filter(|_| advanced));
+    let rtt = sample_rtt(tcb, flow, cx, &told, dsack, echo.filter(|_| advanced), repeated);
     let mut rate = flow.delivery.on_told(now, &told, tcb.rtt.min());
     let ece = tcb.echoes_marks(seg);
     tcb.stats(now).on_delivered(&told, ece, dsack.is_some(), cx.counters);
@@ -117,6 +117,15 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         tcb.bits.clear(Bits::WANTS_ROOM);
         tcb.tell();
     }
+}
+
+/// What was outstanding before `ack` has arrived: no timeout counts any more.
+fn advance(tcb: &mut Tcb, flow: &mut Flow, now: Instant, ack: SeqNumber, told: &mut Delivered) {
+    flow.sent.acknowledge(ack, told);
+    drop_acknowledged(tcb, ack);
+    tcb.retries = 0;
+    flow.timeouts_since = None;
+    flow.rto_from = now;
 }
 
 /// The timestamp that a segment echoes, if that means anything. RFC 7323 §3.2.
@@ -225,7 +234,8 @@ fn take_sacks(
     dsack
 }
 
-/// A round-trip sample: from a run sent just once, else from the timestamp echoed. RFC 6298 §3, RFC 7323 §4.1.
+/// A round-trip sample: from a run sent just once, else from the timestamp echoed. RFC 6298 §3, RFC 7323 §4.1. `repeated`: when the
+/// last of several timeouts was.
 fn sample_rtt(
     tcb: &mut Tcb,
     flow: &mut Flow,
@@ -233,6 +243,7 @@ fn sample_rtt(
     told: &Delivered,
     dsack: Option<(SeqNumber, SeqNumber)>,
     echo: Option<u32>,
+    repeated: Option<Instant>,
 ) -> Option<Duration> {
     let answers_repeat =
         |run: &Sent| dsack.is_some_and(|(left, right)| run.resent && left.before(run.end()) && run.start.before(right));
@@ -246,7 +257,13 @@ fn sample_rtt(
             if ms > 1_000_000 {
                 return None;
             }
-            Duration::from_millis(u64::from(ms))
+            let rtt = Duration::from_millis(u64::from(ms));
+            // After several timeouts, the echo of something older than the last repeat: that its answer was so long under way is one reading. The
+            // other, that it was lost and this answers the repeat, is far likelier. Karn's rule then, and the back-off stays until something is sent just once.
+            if repeated.is_some_and(|at| cx.now.since(at) + TS_TICK < rtt) {
+                return None;
+            }
+            rtt
         }
     };
     // RFC 7323 appendix G. How many acknowledgements a round trip brings is counted, not guessed from the flight.

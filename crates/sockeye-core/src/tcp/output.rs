@@ -176,6 +176,7 @@ fn send_again(
         Phase::Open | Phase::Cwr => {}
     }
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
+    // The acknowledgement that rides on it pays no debt: a remote that has these bytes drops the segment whole. RFC 9293 §3.10.7.4.
     let mut packet = data_segment(tcb, cx, seq, len, unit, options, Flags::NONE);
     flow.assembler.on_reported();
     packet.meta.mark.add(Mark::RETRANSMISSION);
@@ -369,6 +370,7 @@ fn send_new(
     cx.counters.tcp_orig_data_sent += u64::from(len.div_ceil(unit.max(1)));
     let cwr = if len > 0 { tcb.take_cwr() } else { Flags::NONE };
     let packet = data_segment(tcb, cx, seq, seg_len, unit, options, cwr);
+    tcb.on_acked(packet.meta.len > 0);
     flow.assembler.on_reported();
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
@@ -534,7 +536,6 @@ fn data_segment(
         let stats = tcb.stats(cx.now);
         stats.data_segs_out = stats.data_segs_out.wrapping_add(packet.wire_packets() as u32);
     }
-    tcb.on_acked(bytes > 0);
     packet
 }
 
