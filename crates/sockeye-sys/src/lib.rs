@@ -12,3 +12,4 @@ pub mod queue;
 pub mod seccomp;
 pub mod signal;
 pub mod tun;
+pub mod usage;

@@ -27,6 +27,18 @@ pub(crate) fn stay_on_one_core() {
     }
 }
 
+/// Lets this thread, and what it starts from now on, use every core again.
+pub(crate) fn use_all_cores() {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|core| all.set(core));
+    let _ = sched_setaffinity(None, &all);
+}
+
+/// CPU seconds of processes that this one started and that have ended, and of theirs.
+pub(crate) fn children() -> f64 {
+    sockeye_sys::usage::of_children().as_secs_f64()
+}
+
 /// Units a second of `clock`: `work` is called until `seconds` have passed, and tells how many units it did.
 pub(crate) fn rate(clock: fn() -> f64, seconds: f64, mut work: impl FnMut() -> u64) -> f64 {
     let (start, mut done) = (clock(), 0);

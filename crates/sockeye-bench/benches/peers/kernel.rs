@@ -2,22 +2,28 @@
 
 use crate::cpu;
 use rustix::net::sockopt::set_tcp_congestion;
+use rustix::net::{AddressFamily, SocketType, connect, socket};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::thread::JoinHandle;
 
-/// Congestion control that does not pace: what a machine may have as its default would measure its pauses.
-fn plain(stream: &TcpStream) {
-    let _ = set_tcp_congestion(stream, "cubic").or_else(|_| set_tcp_congestion(stream, "reno"));
+/// Congestion control that does not pace: what a machine may have as its default would measure its pauses. Before a connection stands: one
+/// that BBR began goes on to be paced.
+pub(crate) fn plain(socket: impl AsFd) {
+    let _ = set_tcp_congestion(&socket, "cubic").or_else(|_| set_tcp_congestion(&socket, "reno"));
 }
 
 fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    plain(&listener);
     let at = listener.local_addr().expect("it is bound");
-    let ours = TcpStream::connect(at).expect("loopback connects");
+    let ours = socket(AddressFamily::INET, SocketType::STREAM, None).expect("there is TCP");
+    plain(&ours);
+    connect(&ours, &at).expect("loopback connects");
+    let ours = TcpStream::from(ours);
     let (theirs, _) = listener.accept().expect("it has connected");
     for stream in [&ours, &theirs] {
-        plain(stream);
         stream.set_nodelay(true).expect("TCP_NODELAY is known");
     }
     (ours, theirs)

@@ -10,6 +10,7 @@ mod cpu;
 mod kernel;
 mod ours;
 mod report;
+mod run;
 mod smoltcp_peer;
 
 use report::Report;
@@ -30,6 +31,18 @@ const ROWS: &[Row] = &[
         number: 2,
         measure: bulk::super_segments,
     },
+    Row {
+        number: 9,
+        measure: run::bulk,
+    },
+    Row {
+        number: 10,
+        measure: run::request_response,
+    },
+    Row {
+        number: 11,
+        measure: run::web,
+    },
 ];
 
 const HELP: &str = "cargo bench --bench peers [-- [--json] [--row N]...]
@@ -40,7 +53,10 @@ const HELP: &str = "cargo bench --bench peers [-- [--json] [--row N]...]
 fn main() -> ExitCode {
     let mut json = false;
     let mut only = Vec::new();
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|argument| argument == run::AS_PROGRAM).is_some() {
+        return run::program(&arguments.collect::<Vec<_>>());
+    }
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = true,

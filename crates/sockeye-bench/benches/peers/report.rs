@@ -93,7 +93,6 @@ impl Report {
     }
 
     /// A line that could not be measured here.
-    #[expect(dead_code, reason = "the rows that need rights or programs come with it")]
     pub(crate) fn unmeasured(&mut self, row: u8, what: &str, unit: &str, bar: Bar, why: &str) {
         let (Bar::AtLeast(bar) | Bar::AtMost(bar)) = bar;
         if self.json {
