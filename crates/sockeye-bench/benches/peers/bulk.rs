@@ -1,6 +1,6 @@
-//! Rows 1 and 2: one flow, all it can carry, bytes copied in and out.
+//! Rows 1, 2 and 12: one flow, all it can carry, bytes copied in and out.
 
-use crate::ours::Wire;
+use crate::ours::{MEMORY, Wire};
 use crate::report::{Bar, Report, alternate};
 use crate::smoltcp_peer::Setup;
 use crate::{cpu, kernel, ours, smoltcp_peer};
@@ -13,13 +13,6 @@ pub(crate) const SEGMENTS: Wire = Wire {
     mtu: 1_500,
     whole: false,
     checksums: true,
-};
-
-/// Super-segments pass whole; memory corrupts nothing.
-const SUPER_SEGMENTS: Wire = Wire {
-    mtu: 1_500,
-    whole: true,
-    checksums: false,
 };
 
 fn peer(wire: Wire) -> Setup {
@@ -57,8 +50,8 @@ pub(crate) fn segments(report: &mut Report) {
 
 /// Row 2: super-segments of 64 KiB.
 pub(crate) fn super_segments(report: &mut Report) {
-    let mut us = ours::Bulk::new(SUPER_SEGMENTS);
-    let mut them = smoltcp_peer::Bulk::new(peer(SUPER_SEGMENTS));
+    let mut us = ours::Bulk::new(MEMORY);
+    let mut them = smoltcp_peer::Bulk::new(peer(MEMORY));
     let mut loopback = kernel::Bulk::new();
     let samples = alternate(&mut [&mut || ours(&mut us), &mut || smoltcp(&mut them), &mut || {
         loopback.rate(SECONDS) * 1e-9
@@ -68,4 +61,25 @@ pub(crate) fn super_segments(report: &mut Report) {
     };
     line(report, "memory, super-segments of 64 KiB; smoltcp", 2.0, 1);
     line(report, "memory, super-segments of 64 KiB; kernel loopback", 5.0, 2);
+}
+
+/// Row 12: what is not asked for costs nothing. Netem that does nothing stands in the way of both directions, and CUBIC is held against Reno, the
+/// least that a congestion control can be. A capture that is off is no code at all.
+pub(crate) fn idle_extras(report: &mut Report) {
+    let mut plain = ours::Bulk::new(SEGMENTS);
+    let mut through = ours::Bulk::new(SEGMENTS).through_idle_netem();
+    let mut reno = ours::Bulk::by_reno(SEGMENTS);
+    let samples = alternate(&mut [&mut || ours(&mut plain), &mut || ours(&mut through), &mut || {
+        ours(&mut reno)
+    }]);
+    let bar = Bar::AtLeast(0.97);
+    report.line(
+        12,
+        "Netem idle, capture off; row 1",
+        "GB/s",
+        bar,
+        &samples[1],
+        &samples[0],
+    );
+    report.line(12, "row 1 with CUBIC; with Reno", "GB/s", bar, &samples[0], &samples[2]);
 }

@@ -4,7 +4,7 @@ use crate::cpu;
 use rustix::net::sockopt::set_tcp_congestion;
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::thread::JoinHandle;
 
@@ -74,5 +74,68 @@ impl Drop for Bulk {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
+    }
+}
+
+/// A connection that asks and answers, a byte each way.
+pub(crate) struct Asking {
+    stream: TcpStream,
+}
+
+impl Asking {
+    pub(crate) fn new() -> Self {
+        let (stream, mut theirs) = connected();
+        let _ends_with_the_connection = std::thread::spawn(move || {
+            let mut byte = [0];
+            while theirs.read(&mut byte).is_ok_and(|n| n > 0) && theirs.write_all(&byte).is_ok() {}
+        });
+        Self { stream }
+    }
+
+    /// Transactions a CPU second of both ends.
+    pub(crate) fn rate(&mut self, seconds: f64) -> f64 {
+        let mut byte = [1];
+        cpu::rate(cpu::process, seconds, || {
+            for _ in 0..64 {
+                self.stream.write_all(&byte).expect("the other end listens");
+                self.stream.read_exact(&mut byte).expect("the other end answers");
+            }
+            64
+        })
+    }
+}
+
+/// One connection after the other: opened, a byte each way, closed, the server first.
+pub(crate) struct Calling {
+    at: SocketAddr,
+}
+
+impl Calling {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        let at = listener.local_addr().expect("it is bound");
+        let _ends_with_the_process = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let mut byte = [0];
+                if stream.read_exact(&mut byte).is_ok() {
+                    let _ = stream.write_all(&byte);
+                }
+            }
+        });
+        Self { at }
+    }
+
+    /// Calls a CPU second of both ends.
+    pub(crate) fn rate(&mut self, seconds: f64) -> f64 {
+        let mut byte = [1];
+        cpu::rate(cpu::process, seconds, || {
+            for _ in 0..16 {
+                let mut stream = TcpStream::connect(self.at).expect("loopback connects");
+                stream.write_all(&byte).expect("the other end listens");
+                stream.read_exact(&mut byte).expect("the other end answers");
+            }
+            16
+        })
     }
 }

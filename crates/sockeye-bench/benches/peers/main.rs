@@ -8,10 +8,14 @@
 mod bulk;
 mod cpu;
 mod kernel;
+mod memory;
 mod ours;
+mod picture;
 mod report;
+mod request;
 mod run;
 mod smoltcp_peer;
+mod tasks;
 
 use report::Report;
 use std::process::ExitCode;
@@ -23,27 +27,21 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    Row {
-        number: 1,
-        measure: bulk::segments,
-    },
-    Row {
-        number: 2,
-        measure: bulk::super_segments,
-    },
-    Row {
-        number: 9,
-        measure: run::bulk,
-    },
-    Row {
-        number: 10,
-        measure: run::request_response,
-    },
-    Row {
-        number: 11,
-        measure: run::web,
-    },
+    row(1, bulk::segments),
+    row(2, bulk::super_segments),
+    row(3, request::alone),
+    row(4, request::beside_idle),
+    row(5, request::calls),
+    row(6, memory::idle),
+    row(9, run::bulk),
+    row(10, run::request_response),
+    row(11, run::web),
+    row(12, bulk::idle_extras),
 ];
+
+const fn row(number: u8, measure: fn(&mut Report)) -> Row {
+    Row { number, measure }
+}
 
 const HELP: &str = "cargo bench --bench peers [-- [--json] [--row N]...]
 
@@ -64,6 +62,13 @@ fn main() -> ExitCode {
                 Some(number) if ROWS.iter().any(|row| row.number == number) => only.push(number),
                 _ => return usage("--row takes the number of a row"),
             },
+            memory::SAMPLE => match arguments.next().and_then(|name| memory::sample(&name)) {
+                Some(bytes) => {
+                    println!("{bytes}");
+                    return ExitCode::SUCCESS;
+                }
+                None => return usage("--sample is for this benchmark's own use"),
+            },
             // Cargo says so to every benchmark.
             "--bench" => {}
             "--help" | "-h" => {
@@ -78,6 +83,7 @@ fn main() -> ExitCode {
     for row in ROWS.iter().filter(|row| only.is_empty() || only.contains(&row.number)) {
         (row.measure)(&mut report);
     }
+    report.draw();
     ExitCode::SUCCESS
 }
 

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use sockeye_core::buf::Rope;
 use sockeye_core::error::WriteError;
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Medium};
-use sockeye_core::socket::{BindOptions, ListenerId, TcpId, TcpOptions};
+use sockeye_core::keys::Keys;
+use sockeye_core::netem::{Netem, Pipe};
+use sockeye_core::settings::CongestionControl;
+use sockeye_core::socket::{BindOptions, Close, ListenerId, TcpId, TcpOptions};
 use sockeye_core::{Host, HostConfig, Instant, Packet, gso};
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +15,16 @@ use std::time::Duration;
 
 /// Packets that a link takes at once.
 const BATCH: usize = 1_024;
+
+/// Idle connections to one port of the server.
+const A_PORT: usize = 20_000;
+
+/// A link in memory: nothing is split, and memory corrupts nothing.
+pub(crate) const MEMORY: Wire = Wire {
+    mtu: 1_500,
+    whole: true,
+    checksums: false,
+};
 
 /// What the link between them is.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +48,15 @@ pub(crate) struct Pair {
     pub(crate) a: Node,
     pub(crate) b: Node,
     wire: Wire,
+    /// What befalls packets on the way there, and back.
+    netem: Option<[Pipe; 2]>,
     start: std::time::Instant,
     /// Time that was made to pass beside the clock's.
     leapt: Duration,
+    /// Idle connections.
+    idle: usize,
+    /// Where they are connected to.
+    listeners: Vec<ListenerId>,
 }
 
 /// The server's address.
@@ -69,8 +88,11 @@ impl Pair {
             a: node(1),
             b: node(2),
             wire,
+            netem: None,
             start: std::time::Instant::now(),
             leapt: Duration::from_secs(1),
+            idle: 0,
+            listeners: Vec::new(),
         }
     }
 
@@ -80,12 +102,14 @@ impl Pair {
 
     /// Carries what `a` has to send to `b`. How many packets that were.
     pub(crate) fn there(&mut self, now: Instant) -> usize {
-        carry(&mut self.a, &mut self.b, self.wire.checksums, now)
+        let pipe = self.netem.as_mut().map(|[there, _]| there);
+        carry(&mut self.a, &mut self.b, pipe, self.wire.checksums, now)
     }
 
     /// Carries what `b` has to send to `a`.
     pub(crate) fn back(&mut self, now: Instant) -> usize {
-        carry(&mut self.b, &mut self.a, self.wire.checksums, now)
+        let pipe = self.netem.as_mut().map(|[_, back]| back);
+        carry(&mut self.b, &mut self.a, pipe, self.wire.checksums, now)
     }
 
     /// Until neither has anything to say.
@@ -111,11 +135,7 @@ impl Pair {
     /// A connection to a port that `b` listens on: our end and its.
     pub(crate) fn connect(&mut self, port: u16, listener: ListenerId) -> (TcpId, TcpId) {
         let now = self.now();
-        let ours = self
-            .a
-            .host
-            .tcp_connect(now, None, server(port), TcpOptions::default())
-            .expect("there is a route and a port");
+        let ours = self.a.open(now, port);
         self.settle();
         let theirs = self
             .b
@@ -126,14 +146,51 @@ impl Pair {
         (ours, theirs)
     }
 
+    /// Makes it `total` idle connections, spread over ports of the server: one port has room for few.
+    pub(crate) fn populate(&mut self, total: usize) {
+        while self.idle < total {
+            let nth = self.idle / A_PORT;
+            let port = 1_000 + nth as u16;
+            if nth == self.listeners.len() {
+                let listener = self.listen(port, 16);
+                self.listeners.push(listener);
+            }
+            let _ = self.connect(port, self.listeners[nth]);
+            self.idle += 1;
+        }
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.leapt += time;
+        self.timers(self.now());
+        self.settle();
+        self.forget_events();
+    }
+
+    /// Fires the timers that are due.
+    fn timers(&mut self, now: Instant) {
+        for node in [&mut self.a, &mut self.b] {
+            if node.host.poll_timeout().is_some_and(|at| at <= now) {
+                node.host.handle_timeout(now);
+            }
+        }
+    }
+
     pub(crate) fn forget_events(&mut self) {
         while self.a.host.poll_event().is_some() {}
         while self.b.host.poll_event().is_some() {}
     }
 }
 
-fn carry(from: &mut Node, to: &mut Node, checksums: bool, now: Instant) -> usize {
+fn carry(from: &mut Node, to: &mut Node, netem: Option<&mut Pipe>, checksums: bool, now: Instant) -> usize {
     from.host.poll_transmit(now, from.link, &mut from.out, BATCH);
+    if let Some(pipe) = netem
+        && !pipe.pass(now, &mut from.out)
+    {
+        from.out.drain(..).for_each(|packet| pipe.push(now, packet));
+        from.out.extend(std::iter::from_fn(|| pipe.pop(now)));
+    }
     let carried = from.out.len();
     if carried > 0 {
         if checksums {
@@ -148,6 +205,23 @@ fn carry(from: &mut Node, to: &mut Node, checksums: bool, now: Instant) -> usize
 }
 
 impl Node {
+    fn open(&mut self, now: Instant, port: u16) -> TcpId {
+        self.host
+            .tcp_connect(now, None, server(port), TcpOptions::default())
+            .expect("there is a route and a port")
+    }
+
+    /// One byte, if it has arrived.
+    fn read_byte(&mut self, now: Instant, id: TcpId) -> Option<u8> {
+        let mut byte = [0];
+        (self.read(now, id, &mut byte) == 1).then_some(byte[0])
+    }
+
+    fn write_byte(&mut self, now: Instant, id: TcpId, byte: u8) {
+        let mut data = self.host.pool().copy_from_slice(&[byte]);
+        let _ = self.host.tcp_write(now, id, &mut data).expect("the connection is open");
+    }
+
     /// Copies `data` in, chunk by chunk while the send buffer takes them. What it does not take stays in `left`, and goes first the next time.
     pub(crate) fn write(&mut self, now: Instant, id: TcpId, mut data: &[u8], left: &mut Bytes) {
         loop {
@@ -174,6 +248,84 @@ impl Node {
     }
 }
 
+/// A connection that asks and answers, a byte each way, beside idle ones.
+pub(crate) struct Asking {
+    pub(crate) pair: Pair,
+    from: TcpId,
+    to: TcpId,
+}
+
+impl Asking {
+    pub(crate) fn new() -> Self {
+        let mut pair = Pair::new(MEMORY);
+        let listener = pair.listen(80, 16);
+        let (from, to) = pair.connect(80, listener);
+        Self { pair, from, to }
+    }
+
+    /// Some transactions; how many.
+    pub(crate) fn work(&mut self) -> u64 {
+        let pair = &mut self.pair;
+        for _ in 0..64 {
+            let now = pair.now();
+            pair.a.write_byte(now, self.from, 1);
+            pair.there(now);
+            let heard = pair.b.read_byte(now, self.to).expect("the byte has arrived");
+            pair.b.write_byte(now, self.to, heard);
+            pair.back(now);
+            pair.a.read_byte(now, self.from).expect("the answer has arrived");
+            pair.timers(now);
+            pair.forget_events();
+        }
+        64
+    }
+}
+
+/// One connection after the other: opened, a byte each way, closed, the server first.
+pub(crate) struct Calling {
+    pair: Pair,
+    listener: ListenerId,
+}
+
+impl Calling {
+    /// Beside so many idle connections.
+    pub(crate) fn new(idle: usize) -> Self {
+        let mut pair = Pair::new(MEMORY);
+        let listener = pair.listen(80, 16);
+        pair.populate(idle);
+        Self { pair, listener }
+    }
+
+    /// Some calls; how many.
+    pub(crate) fn work(&mut self) -> u64 {
+        let pair = &mut self.pair;
+        for _ in 0..16 {
+            let now = pair.now();
+            let a = pair.a.open(now, 80);
+            pair.there(now);
+            pair.back(now);
+            pair.a.write_byte(now, a, 1);
+            pair.there(now);
+            let b = pair
+                .b
+                .host
+                .tcp_accept(now, self.listener)
+                .expect("the handshake is complete");
+            let heard = pair.b.read_byte(now, b).expect("the byte has arrived");
+            pair.b.write_byte(now, b, heard);
+            pair.b.host.tcp_close(now, b, Close::Graceful);
+            pair.back(now);
+            pair.a.read_byte(now, a).expect("the answer has arrived");
+            pair.a.host.tcp_close(now, a, Close::Graceful);
+            pair.there(now);
+            pair.back(now);
+            pair.timers(now);
+            pair.forget_events();
+        }
+        16
+    }
+}
+
 /// One connection that carries all it can, one way.
 pub(crate) struct Bulk {
     pair: Pair,
@@ -186,9 +338,32 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     pub(crate) fn new(wire: Wire) -> Self {
+        Self::with(wire, TcpOptions::default())
+    }
+
+    /// Slowed down by Reno.
+    pub(crate) fn by_reno(wire: Wire) -> Self {
+        Self::with(
+            wire,
+            TcpOptions {
+                congestion: Some(CongestionControl::Reno),
+                ..TcpOptions::default()
+            },
+        )
+    }
+
+    /// The same through Netem that has nothing to do.
+    pub(crate) fn through_idle_netem(mut self) -> Self {
+        let keys = Keys::new(1, "wire");
+        self.pair.netem = Some(["there", "back"].map(|name| Pipe::new(&Netem::NONE, &keys, name)));
+        self
+    }
+
+    fn with(wire: Wire, options: TcpOptions) -> Self {
         let mut pair = Pair::new(wire);
         let listener = pair.listen(80, 16);
         let (from, to) = pair.connect(80, listener);
+        pair.a.host.tcp_set_options(pair.now(), from, options);
         Self {
             pair,
             from,
@@ -214,17 +389,9 @@ impl Bulk {
                 got += n as u64;
             }
             self.pair.back(now);
-            timers(&mut self.pair, now);
+            self.pair.timers(now);
         }
         self.pair.forget_events();
         got
-    }
-}
-
-fn timers(pair: &mut Pair, now: Instant) {
-    for node in [&mut pair.a, &mut pair.b] {
-        if node.host.poll_timeout().is_some_and(|at| at <= now) {
-            node.host.handle_timeout(now);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Lines as they are measured: a table to read, or JSON.
 
+use crate::picture::Picture;
 use serde_json::json;
 
 /// How often everything is measured.
@@ -9,7 +10,6 @@ pub(crate) const TIMES: usize = 5;
 #[derive(Clone, Copy)]
 pub(crate) enum Bar {
     AtLeast(f64),
-    #[expect(dead_code, reason = "the rows of memory and TUN come with it")]
     AtMost(f64),
 }
 
@@ -50,6 +50,7 @@ pub(crate) fn alternate(those: &mut [&mut dyn FnMut() -> f64]) -> Vec<Samples> {
 /// Where lines go.
 pub(crate) struct Report {
     json: bool,
+    picture: Picture,
 }
 
 impl Report {
@@ -60,7 +61,10 @@ impl Report {
                 "row", "what", "ours", "peer", "unit", "ratio", "bar", "met"
             );
         }
-        Self { json }
+        Self {
+            json,
+            picture: Picture::default(),
+        }
     }
 
     /// One line of the table: ours, a peer's, and the ratio that is asked for.
@@ -90,6 +94,20 @@ impl Report {
             short(peer.least()),
             short(peer.most()),
         );
+    }
+
+    /// A point of the picture: thousands of transactions a CPU second, with so many connections open.
+    pub(crate) fn point(&mut self, whose: &'static str, connections: usize, rate: &Samples) {
+        self.picture.point(whose, connections, 1e3 / rate.median());
+    }
+
+    /// Draws the picture, when there is something to draw.
+    pub(crate) fn draw(&self) {
+        match self.picture.draw() {
+            Some(Ok(path)) if !self.json => println!("\nhow the cost grows with connections: {}", path.display()),
+            Some(Err(error)) => eprintln!("peers: the picture could not be written: {error}"),
+            _ => {}
+        }
     }
 
     /// A line that could not be measured here.

@@ -2,6 +2,7 @@
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::socket::AnySocket as _;
 use smoltcp::socket::tcp::{self, CongestionControl};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
@@ -130,6 +131,18 @@ impl Node {
         let _ = self.interface.poll(now, &mut self.device, &mut self.sockets);
     }
 
+    fn open(&mut self, handle: SocketHandle, from: u16) {
+        self.open_to(handle, 80, from);
+    }
+
+    fn open_to(&mut self, handle: SocketHandle, to: u16, from: u16) {
+        let remote = (IpAddress::v4(10, 0, 0, 2), to);
+        let opening = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        opening
+            .connect(self.interface.context(), remote, from)
+            .expect("a fresh socket connects");
+    }
+
     fn socket(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(handle)
     }
@@ -181,24 +194,151 @@ impl Pair {
         }
     }
 
+    /// So many idle connections, with the smallest of buffers. Many at once: each poll walks over all sockets.
+    fn populate(&mut self, idle: usize) {
+        for first in (0..idle).step_by(DEPTH / 2) {
+            for nth in first..idle.min(first + DEPTH / 2) {
+                let mut listening = socket(1);
+                listening.listen(81).expect("a fresh socket listens");
+                let _ = self.b.sockets.add(listening);
+                let ours = self.a.sockets.add(socket(1));
+                self.a.open_to(ours, 81, 1_024 + nth as u16);
+            }
+            for _ in 0..3 {
+                let now = Instant::now();
+                self.a.poll(now);
+                self.b.poll(now);
+            }
+        }
+        let connected = |node: &Node| {
+            let sockets = node.sockets.iter();
+            let tcp = sockets.filter_map(|(_, socket)| tcp::Socket::downcast(socket));
+            tcp.filter(|socket| socket.state() == tcp::State::Established).count()
+        };
+        assert_eq!(connected(&self.a), idle + 1);
+        assert_eq!(connected(&self.b), idle + 1);
+    }
+
     fn connect(&mut self, port: u16) -> (SocketHandle, SocketHandle) {
         let buffer = self.setup.buffer;
         let mut listening = socket(buffer);
         listening.listen(80).expect("a fresh socket listens");
         let theirs = self.b.sockets.add(listening);
         let ours = self.a.sockets.add(socket(buffer));
-        let Node { interface, sockets, .. } = &mut self.a;
-        let remote = (IpAddress::v4(10, 0, 0, 2), 80);
-        let opening = sockets.get_mut::<tcp::Socket<'_>>(ours);
-        opening
-            .connect(interface.context(), remote, port)
-            .expect("a fresh socket connects");
+        self.a.open(ours, port);
         while !(self.a.socket(ours).may_send() && self.b.socket(theirs).may_send()) {
             let now = Instant::now();
             self.a.poll(now);
             self.b.poll(now);
         }
         (ours, theirs)
+    }
+}
+
+/// A connection that asks and answers, a byte each way, beside idle ones.
+pub(crate) struct Asking {
+    pair: Pair,
+    from: SocketHandle,
+    to: SocketHandle,
+}
+
+/// What small talk needs.
+const SMALL: Setup = Setup {
+    mtu: 1_500,
+    whole: false,
+    checksums: true,
+    buffer: 4_096,
+};
+
+impl Asking {
+    pub(crate) fn new(idle: usize) -> Self {
+        let mut pair = Pair::new(SMALL);
+        let (from, to) = pair.connect(1_000);
+        pair.populate(idle);
+        Self { pair, from, to }
+    }
+
+    /// One transaction.
+    pub(crate) fn work(&mut self) -> u64 {
+        let Pair { a, b, .. } = &mut self.pair;
+        let now = Instant::now();
+        let mut byte = [1];
+        let sent = a.socket(self.from).send_slice(&byte);
+        assert_eq!(sent, Ok(1));
+        a.poll(now);
+        b.poll(now);
+        while b.socket(self.to).recv_slice(&mut byte) != Ok(1) {
+            b.poll(now);
+        }
+        let sent = b.socket(self.to).send_slice(&byte);
+        assert_eq!(sent, Ok(1));
+        b.poll(now);
+        a.poll(now);
+        while a.socket(self.from).recv_slice(&mut byte) != Ok(1) {
+            a.poll(now);
+        }
+        1
+    }
+}
+
+/// One connection after the other by one socket at each end, used again: opened, a byte each way, closed, the server first.
+pub(crate) struct Calling {
+    pair: Pair,
+    from: SocketHandle,
+    to: SocketHandle,
+    port: u16,
+}
+
+impl Calling {
+    pub(crate) fn new() -> Self {
+        let mut pair = Pair::new(SMALL);
+        let to = pair.b.sockets.add(socket(SMALL.buffer));
+        let from = pair.a.sockets.add(socket(SMALL.buffer));
+        Self {
+            pair,
+            from,
+            to,
+            port: 1_024,
+        }
+    }
+
+    /// One call.
+    pub(crate) fn work(&mut self) -> u64 {
+        self.port = if self.port >= 60_000 { 1_024 } else { self.port + 1 };
+        let Pair { a, b, .. } = &mut self.pair;
+        // What is left of the call before: no TIME-WAIT is kept.
+        let now = Instant::now();
+        b.socket(self.to).abort();
+        b.poll(now);
+        b.socket(self.to).listen(80).expect("an aborted socket listens");
+        a.socket(self.from).abort();
+        a.poll(now);
+        b.poll(now);
+        a.open(self.from, self.port);
+        let mut byte = [1];
+        let (mut asked, mut answered, mut heard) = (false, false, false);
+        loop {
+            let now = Instant::now();
+            let from = a.socket(self.from);
+            if !asked && from.may_send() {
+                asked = from.send_slice(&byte) == Ok(1);
+            }
+            if answered && !heard && from.recv_slice(&mut byte) == Ok(1) {
+                from.close();
+                heard = true;
+            }
+            a.poll(now);
+            let to = b.socket(self.to);
+            if asked && !answered && to.recv_slice(&mut byte) == Ok(1) {
+                answered = to.send_slice(&byte) == Ok(1);
+                to.close();
+            }
+            let done = heard && !to.is_open();
+            b.poll(now);
+            if done {
+                return 1;
+            }
+        }
     }
 }
 

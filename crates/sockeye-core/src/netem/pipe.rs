@@ -115,6 +115,20 @@ impl Pipe {
         self.segments = segments;
     }
 
+    /// Passes a whole batch where it lies, when there is nothing to do to it and nothing under way before it. False: it is for `push`.
+    pub fn pass<'a>(&mut self, now: Instant, batch: impl IntoIterator<Item = &'a mut Packet>) -> bool {
+        if self.stages.is_some() || self.under_way.len() > 0 {
+            return false;
+        }
+        for packet in batch {
+            let packets = packet.wire_packets();
+            self.counters.packets += packets as u64;
+            self.counters.bytes += (packet.head.len() * packets) as u64 + u64::from(packet.meta.len);
+            packet.meta.at = now;
+        }
+        true
+    }
+
     /// The next packet whose time has come; its `meta.at` says when that was.
     pub fn pop(&mut self, now: Instant) -> Option<Packet> {
         while let Some(stages) = &mut self.stages

@@ -267,6 +267,14 @@ pub(super) fn untick(tick: Tick) -> Instant {
     Instant::from_nanos(tick.get())
 }
 
+/// The earlier of two times that may not be.
+fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Milliseconds, wrapping, for the fields that only need "how long ago".
 pub(super) fn millis(now: Instant) -> u32 {
     now.as_millis() as u32
@@ -520,12 +528,11 @@ impl Tcb {
 
     /// When any timer of this connection is due next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let rexmit = (self.rexmit != Rexmit::Off).then_some(self.rexmit_at);
-        let pacing = self.flow.as_ref().and_then(|flow| flow.pacing.wake);
-        [rexmit, self.delack_at.map(untick), self.slow_at.map(untick), pacing]
-            .into_iter()
-            .flatten()
-            .min()
+        // Asked after every segment: compared one by one, for an iterator over an array of options costs more than the rest of it.
+        let mut first = (self.rexmit != Rexmit::Off).then_some(self.rexmit_at);
+        first = sooner(first, self.delack_at.map(untick));
+        first = sooner(first, self.slow_at.map(untick));
+        sooner(first, self.flow.as_ref().and_then(|flow| flow.pacing.wake))
     }
 
     /// How long ago a millisecond stamp was.

@@ -102,6 +102,9 @@ impl<L: Link> Link for Impaired<L> {
     ) -> Poll<io::Result<()>> {
         while self.arriving.len() < READY {
             match self.link.poll_recv(cx, now, &mut self.arrived, max) {
+                Poll::Ready(Ok(())) if self.down.pipe.pass(now, &mut self.arrived) => {
+                    self.arriving.extend(self.arrived.drain(..));
+                }
                 Poll::Ready(Ok(())) => self
                     .arrived
                     .drain(..)
@@ -121,7 +124,11 @@ impl<L: Link> Link for Impaired<L> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, now: Instant, batch: &mut VecDeque<Packet>) -> Poll<io::Result<()>> {
-        batch.drain(..).for_each(|packet| self.up.pipe.push(now, packet));
+        if self.up.pipe.pass(now, &mut *batch) {
+            self.leaving.append(batch);
+        } else {
+            batch.drain(..).for_each(|packet| self.up.pipe.push(now, packet));
+        }
         self.leaving.extend(std::iter::from_fn(|| self.up.pipe.pop(now)));
         self.leaving.extend(std::iter::from_fn(|| self.down.too_big_answer()));
         self.link.poll_send(cx, now, &mut self.leaving)
