@@ -5,7 +5,6 @@
 //! for what we sent: datagrams leave in order, so that tells which are left.
 
 use crate::call::core_errno;
-use crate::pair;
 use crate::socket::{Datagram, DatagramId, Kind, Meta, Sock, SockId};
 use crate::stream::events;
 use crate::supervisor::Supervisor;
@@ -18,6 +17,7 @@ use sockeye::gateway::Protocol;
 use sockeye_core::bsd::address::towards;
 use sockeye_core::bsd::options::Options;
 use sockeye_core::socket::{Outgoing, Received, SocketId};
+use sockeye_sys::pair;
 use sockeye_sys::queue;
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -21,7 +21,6 @@ mod link;
 mod names;
 mod network;
 mod outcome;
-mod pair;
 mod probe;
 mod socket;
 mod stream;

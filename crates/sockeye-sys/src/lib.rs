@@ -4,10 +4,12 @@
 
 pub mod bpf;
 pub mod calls;
+pub mod descriptor;
 pub mod interfaces;
 pub mod memory;
 pub mod net;
 pub mod packetdrill;
+pub mod pair;
 pub mod queue;
 pub mod seccomp;
 pub mod signal;

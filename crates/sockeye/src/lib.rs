@@ -36,6 +36,7 @@
 
 pub mod addresses;
 pub mod blocking;
+pub mod bsd;
 pub mod gateway;
 pub mod host;
 pub mod link;

@@ -6,12 +6,12 @@
 use super::is_nonblocking;
 use crate::call::{Answer, Answered, Call, Wait, WaitKind};
 use crate::identity;
-use crate::pair;
 use crate::socket::{Kind, Seen, Sock, SockId, State, Stream};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use sockeye_core::socket::{Close, SocketId, TcpId};
+use sockeye_sys::pair;
 use std::os::fd::OwnedFd;
 
 impl Supervisor {

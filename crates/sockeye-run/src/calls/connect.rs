@@ -5,12 +5,12 @@
 
 use super::is_nonblocking;
 use crate::call::{Answer, Answered, Call, OK, Wait, WaitKind, core_errno};
-use crate::pair;
 use crate::socket::{DatagramId, Kind, Sock, SockId, State};
 use crate::supervisor::Supervisor;
 use rustix::io::Errno;
 use sockeye_core::bsd::address::{Named, towards};
 use sockeye_core::socket::{Close, SocketId};
+use sockeye_sys::pair;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 

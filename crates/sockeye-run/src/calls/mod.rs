@@ -15,11 +15,11 @@ use crate::address;
 use crate::call::{Answer, Answered, Call};
 use crate::identity;
 use crate::names::is_name_cache;
-use crate::pair;
 use crate::socket::{SockId, State};
 use crate::supervisor::Supervisor;
 use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::Errno;
+use sockeye_sys::pair;
 use std::os::fd::{AsFd, OwnedFd};
 
 impl Supervisor {

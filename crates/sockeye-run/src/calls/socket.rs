@@ -2,7 +2,6 @@
 
 use crate::call::{Answer, Answered, Call, errno};
 use crate::identity;
-use crate::pair::{self, Pair};
 use crate::socket::{Datagram, Kind, Seen, Sock, SockId, Stream};
 use crate::supervisor::{self, Supervisor};
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -10,6 +9,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
 use sockeye_core::bsd::address::Family;
 use sockeye_core::bsd::options::Options;
+use sockeye_sys::pair::{self, Pair};
 use std::os::fd::{AsFd, OwnedFd};
 
 const ESOCKTNOSUPPORT: Errno = Errno::SOCKTNOSUPPORT;

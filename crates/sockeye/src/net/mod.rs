@@ -22,5 +22,6 @@ pub use address::{ToSocketAddrs, lookup_host};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf};
 pub use udp::UdpSocket;
 
+pub(crate) use address::{resolve, shown};
 pub(crate) use tcp::{connect, listen};
 pub(crate) use udp::udp_bind;

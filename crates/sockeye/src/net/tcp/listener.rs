@@ -69,7 +69,7 @@ impl TcpListener {
         listen(&Host::current()?, addr).await
     }
 
-    pub(super) fn start(
+    pub(crate) fn start(
         host: &Host,
         binding: Binding,
         v6: bool,
@@ -167,6 +167,14 @@ impl TcpListener {
             .shard()
             .look(|stack| stack.host.listener_set_options(self.id, options));
         Ok(())
+    }
+
+    /// What connections inherit from now on.
+    pub(crate) fn set_options(&self, options: TcpOptions) {
+        options.clone_into(&mut self.options.lock().unwrap_or_else(PoisonError::into_inner));
+        self.host
+            .shard()
+            .look(|stack| stack.host.listener_set_options(self.id, options));
     }
 
     fn stream(&self, id: TcpId) -> (TcpStream, SocketAddr) {

@@ -90,6 +90,18 @@ impl TcpStream {
         remote: SocketAddr,
         options: TcpOptions,
     ) -> io::Result<Self> {
+        let stream = Self::begin(host, binding, remote, options)?;
+        stream.established().await?;
+        Ok(stream)
+    }
+
+    /// Starts to open a connection.
+    pub(crate) fn begin(
+        host: &Host,
+        binding: Option<Binding>,
+        remote: SocketAddr,
+        options: TcpOptions,
+    ) -> io::Result<Self> {
         let started = host.shard().call(|stack, now| {
             stack
                 .host
@@ -101,26 +113,41 @@ impl TcpStream {
                     error
                 })
         });
-        let stream = Self::new(host.clone(), started.map_err(errors::connect)?, remote.is_ipv6());
-        stream.established().await?;
-        Ok(stream)
+        let id = started.map_err(errors::connect)?;
+        Ok(Self::new(host.clone(), id, remote.is_ipv6()))
     }
 
     /// Waits until the connection is established, or will not be.
     pub(crate) async fn established(&self) -> io::Result<()> {
         let id = self.id;
-        self.wait(Want::WRITE, |stack, _| {
-            if let Some(error) = stack.host.tcp_take_error(id) {
-                return Poll::Ready(Err(errors::socket(error)));
-            }
-            let is = stack.host.tcp_readiness(id);
-            match (is.established, is.closed) {
-                (true, _) => Poll::Ready(Ok(())),
-                (false, true) => Poll::Ready(Err(errors::errno(Errno::ECONNABORTED))),
-                (false, false) => Poll::Pending,
-            }
-        })
-        .await
+        self.wait(Want::WRITE, |stack, _| Self::poll_open(stack, id)).await
+    }
+
+    /// As `established`, for one that is told by its waker. Only who asked last is woken.
+    pub(crate) fn poll_established(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_now(cx, Want::WRITE, |stack, _| Self::poll_open(stack, self.id))
+    }
+
+    fn poll_open(stack: &mut Stack, id: TcpId) -> Poll<io::Result<()>> {
+        if let Some(error) = stack.host.tcp_take_error(id) {
+            return Poll::Ready(Err(errors::socket(error)));
+        }
+        let is = stack.host.tcp_readiness(id);
+        match (is.established, is.closed) {
+            (true, _) => Poll::Ready(Ok(())),
+            (false, true) => Poll::Ready(Err(errors::errno(Errno::ECONNABORTED))),
+            (false, false) => Poll::Pending,
+        }
+    }
+
+    /// Takes up to `max` received bytes; none at the end of the stream.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Rope>> {
+        self.poll_now(cx, Want::READ, |stack, now| attempt::take(stack, now, self.id, max))
+    }
+
+    /// Queues what there is room for.
+    pub(crate) fn poll_put(&self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<usize>> {
+        self.poll_now(cx, Want::WRITE, |stack, now| attempt::put(stack, now, self.id, data))
     }
 
     fn wait<R, F>(&self, want: Want, attempt: F) -> Wait<'_, F>
@@ -177,7 +204,7 @@ impl TcpStream {
     }
 
     /// The other end as `accept` tells it, whatever became of the connection since.
-    pub(super) fn peer_or_unspecified(&self) -> SocketAddr {
+    pub(crate) fn peer_or_unspecified(&self) -> SocketAddr {
         let peer = self.host.shard().look(|stack| stack.host.tcp_peer(self.id));
         shown(
             peer.unwrap_or_else(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)),

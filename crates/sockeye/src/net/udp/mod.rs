@@ -49,19 +49,9 @@ pub struct UdpSocket {
 pub(crate) async fn udp_bind(host: &Host, addr: impl ToSocketAddrs) -> io::Result<UdpSocket> {
     let mut last = None;
     for address in resolve(host, &addr).await? {
-        let bound = host
-            .shard()
-            .look(|stack| stack.host.udp_bind(address, BindOptions::default()));
-        match bound {
-            Ok(id) => {
-                return Ok(UdpSocket {
-                    host: host.clone(),
-                    id,
-                    v6: address.is_ipv6(),
-                    options: Mutex::default(),
-                });
-            }
-            Err(error) => last = Some(errors::bind(error)),
+        match UdpSocket::open(host, address, BindOptions::default()) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = Some(error),
         }
     }
     Err(last.unwrap_or_else(|| errors::errno(Errno::EINVAL)))
@@ -108,6 +98,41 @@ impl UdpSocket {
     /// host or for a name that it does not know.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
         udp_bind(&Host::current()?, addr).await
+    }
+
+    /// A socket on this address.
+    pub(crate) fn open(host: &Host, address: SocketAddr, options: BindOptions) -> io::Result<Self> {
+        let bound = host.shard().look(|stack| stack.host.udp_bind(address, options));
+        Ok(Self {
+            host: host.clone(),
+            id: bound.map_err(errors::bind)?,
+            v6: address.is_ipv6(),
+            options: Mutex::default(),
+        })
+    }
+
+    /// As [`UdpSocket::poll_recv_from`], the datagram itself, without a copy.
+    pub(crate) fn poll_received(&self, cx: &mut Context<'_>) -> Poll<io::Result<Received>> {
+        self.poll_now(cx, Want::READ, |stack, _| receive(stack, self.id, false))
+    }
+
+    /// Sends a datagram with all that may be said of one; waits for room.
+    pub(crate) async fn send_outgoing(&self, datagram: Outgoing) -> io::Result<()> {
+        let id = self.id;
+        self.wait(Want::WRITE, |stack, now| {
+            match stack.host.udp_send(now, id, datagram.clone()) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(SendError::WouldBlock) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(errors::send(error))),
+            }
+        })
+        .await
+    }
+
+    /// No remote any more.
+    pub(crate) fn disconnect(&self) {
+        // Letting go of a remote cannot fail.
+        let _ = self.host.shard().look(|stack| stack.host.udp_connect(self.id, None));
     }
 
     /// The host it belongs to.

@@ -13,13 +13,18 @@ const STREAM_BUFFER: usize = 256 << 10;
 
 /// Both ends of a new pair.
 #[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) ours: OwnedFd,
-    pub(crate) app: OwnedFd,
+pub struct Pair {
+    /// The end of whoever serves it.
+    pub ours: OwnedFd,
+    /// The program's end.
+    pub app: OwnedFd,
 }
 
 /// Makes a pair; both ends do not block.
-pub(crate) fn make(stream: bool) -> Result<Pair, Errno> {
+///
+/// # Errors
+/// As the kernel says: no more descriptors, no memory.
+pub fn make(stream: bool) -> Result<Pair, Errno> {
     // Datagrams travel on SEQPACKET: unlike DGRAM it tells us when the program closes its end.
     let kind = if stream {
         SocketType::STREAM
@@ -32,14 +37,14 @@ pub(crate) fn make(stream: bool) -> Result<Pair, Errno> {
 }
 
 /// Gives both ends of a stream the buffers of a connected one.
-pub(crate) fn widen(end: impl AsFd) {
+pub fn widen(end: impl AsFd) {
     // Beyond the system's limit the kernel takes the limit.
     let _ = sockopt::set_socket_send_buffer_size(end, STREAM_BUFFER);
 }
 
 /// Fills the send side of `app` until it takes no more, and returns how many bytes that took. Small pieces last: a large buffer is freed,
 /// and the program woken, only when the last byte of it was read.
-pub(crate) fn fill(app: impl AsFd) -> usize {
+pub fn fill(app: impl AsFd) -> usize {
     let _ = sockopt::set_socket_send_buffer_size(&app, 1);
     let mut filled = 0;
     for size in [2_048, 1] {
@@ -52,7 +57,7 @@ pub(crate) fn fill(app: impl AsFd) -> usize {
 }
 
 /// Takes exactly the filler from our end.
-pub(crate) fn drain(ours: impl AsFd, mut filled: usize) {
+pub fn drain(ours: impl AsFd, mut filled: usize) {
     let mut sink = [0; 4_096];
     while filled > 0 {
         let want = filled.min(sink.len());
