@@ -163,6 +163,11 @@ impl Host {
         self.udp.get(id).is_some_and(|socket| socket.inbox.has_error())
     }
 
+    /// False from a send that would have blocked until the event that says there is room again.
+    pub fn udp_writable(&self, id: UdpId) -> bool {
+        !self.udp.blocked.contains(&id)
+    }
+
     /// SO_ERROR: the pending error, which is then no longer pending.
     pub fn udp_take_error(&mut self, id: UdpId) -> Option<SocketError> {
         self.udp.get_mut(id)?.inbox.take_error()

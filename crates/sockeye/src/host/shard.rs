@@ -425,7 +425,7 @@ impl Stack {
             },
             SocketId::Udp(id) => Want {
                 read: self.host.udp_queued(id).0 > 0 || self.host.udp_has_error(id),
-                write: true,
+                write: self.host.udp_writable(id),
             },
             SocketId::Raw(_) => Want::default(),
         }

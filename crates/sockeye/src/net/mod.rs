@@ -10,7 +10,8 @@
 //! - A name is looked up among the host's own ([`HostBuilder::name`](crate::host::HostBuilder::name)); there is no name server yet.
 //! - Lingering for a time does not hold up whoever drops a stream: it is delivered in the background, as without it.
 //! - A buffer size that was set is what is used and shown; Linux uses and shows twice that.
-//! - [`TcpStream::read_chunk`], [`TcpStream::write_chunk`], [`TcpStream::info`], `options` and `host` are more than tokio has.
+//! - [`TcpStream::read_chunk`], [`TcpStream::write_chunk`], [`TcpStream::info`], [`UdpSocket::recv_msg`], [`UdpSocket::send_msg`], `options`
+//!   and `host` are more than tokio has.
 
 mod address;
 pub(crate) mod errors;
@@ -19,6 +20,7 @@ mod tcp;
 mod udp;
 
 pub use address::{ToSocketAddrs, lookup_host};
+pub use sockeye_core::socket::{Outgoing, Received};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf};
 pub use udp::UdpSocket;
 

@@ -1,5 +1,6 @@
 //! UDP sockets.
 
+mod message;
 mod options;
 
 use crate::Host;
@@ -224,7 +225,10 @@ impl UdpSocket {
 
     fn readiness(stack: &Stack, id: UdpId) -> Ready {
         let failed = stack.host.udp_has_error(id);
-        let mut ready = Ready::WRITABLE;
+        let mut ready = Ready::EMPTY;
+        if stack.host.udp_writable(id) || failed {
+            ready |= Ready::WRITABLE;
+        }
         if stack.host.udp_queued(id).0 > 0 || failed {
             ready |= Ready::READABLE;
         }
