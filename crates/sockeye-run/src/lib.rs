@@ -16,6 +16,7 @@ mod datagram;
 mod filter;
 mod held;
 mod identity;
+mod lag;
 mod launch;
 mod link;
 mod names;

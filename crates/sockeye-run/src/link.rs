@@ -91,8 +91,16 @@ impl Link {
         }
     }
 
-    /// Puts a packet on its way. What the link has to say about it to its sender, if anything (RFC 1191, RFC 8201).
-    pub(crate) fn push(&mut self, now: Instant, way: Way, packet: Packet, gateway: &Gateway) -> Option<Packet> {
+    /// Puts a packet on its way, or into `arrived` where nothing is to be done to it. What the link has to say about it to its sender, if
+    /// anything (RFC 1191, RFC 8201).
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        way: Way,
+        mut packet: Packet,
+        gateway: &Gateway,
+        arrived: &mut Vec<Packet>,
+    ) -> Option<Packet> {
         let ends = ends(&packet);
         let impaired = self.only.is_empty()
             || match (way, ends) {
@@ -109,6 +117,10 @@ impl Link {
             Way::Loop => &mut self.loop_down,
         };
         let pipe = if impaired { &mut lane.pipe } else { &mut lane.clear };
+        if self.capture.is_none() && pipe.pass(now, [&mut packet]) {
+            arrived.push(packet);
+            return None;
+        }
         let would_arrive = pipe.would_arrive(now);
         match &mut self.capture {
             None => pipe.push(now, packet),

@@ -25,6 +25,8 @@ pub(crate) struct Network {
     mtu: u32,
     out: VecDeque<Packet>,
     batch: Vec<Packet>,
+    /// Empty; kept for its room.
+    arrived: Vec<Packet>,
 }
 
 impl Network {
@@ -80,6 +82,7 @@ impl Network {
             mtu,
             out: VecDeque::new(),
             batch: Vec::new(),
+            arrived: Vec::new(),
         })
     }
 
@@ -88,9 +91,13 @@ impl Network {
         self.mtu
     }
 
+    /// Tells the gateway what the link did so far, for those who ask it.
+    pub(crate) fn report(&mut self) {
+        self.gateway.set_link_report(self.link.report());
+    }
+
     /// Carries packets until nothing moves any more: true; or for long enough that others should have a turn: false.
     pub(crate) fn turn(&mut self, now: Instant) -> bool {
-        self.gateway.set_link_report(self.link.report());
         (0..64).any(|_| !self.step(now))
     }
 
@@ -106,7 +113,7 @@ impl Network {
             }
             while let Some(packet) = self.out.pop_front() {
                 moved = true;
-                if let Some(answer) = self.link.push(now, way, packet, &self.gateway) {
+                if let Some(answer) = self.link.push(now, way, packet, &self.gateway, &mut self.arrived) {
                     self.batch.push(answer);
                 }
             }
@@ -121,6 +128,7 @@ impl Network {
                     Way::Loop
                 },
             );
+            self.batch.append(&mut self.arrived);
             while self.batch.len() < BATCH
                 && let Some(packet) = self.link.pop(now, way)
             {

@@ -1,5 +1,6 @@
 //! The program's sockets: what we know about each, and the table of them.
 
+use crate::lag::Lag;
 use bytes::Bytes;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -73,6 +74,8 @@ pub(crate) struct Stream {
     pub(crate) wide: bool,
     /// From the host, not yet taken by the pair.
     pub(crate) to_program: Rope,
+    /// From the program, and still in the pair.
+    pub(crate) lag: Lag,
     /// From the program, not yet taken by the host.
     pub(crate) to_host: Bytes,
     /// The end of the stream was passed on to the program.
@@ -230,6 +233,7 @@ impl Stream {
             fill: 0,
             wide: false,
             to_program: Rope::new(),
+            lag: Lag::default(),
             to_host: Bytes::new(),
             eof_told: false,
             shut_write: false,

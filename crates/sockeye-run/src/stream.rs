@@ -5,6 +5,7 @@
 
 use crate::call::core_errno;
 use crate::identity;
+use crate::lag;
 use crate::socket::{Kind, Seen, Sock, SockId, State, Stream};
 use crate::supervisor::Supervisor;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, shutdown, sockopt};
+use sockeye_core::Instant;
 use sockeye_core::buf::Pool;
 use sockeye_core::error::WriteError;
 use sockeye_core::socket::{Close, Shutdown, SocketId, TcpId};
@@ -105,6 +107,10 @@ impl Supervisor {
         let pool = host.pool().clone();
         let out = from_program(host, &pool, self.now, tcp, stream, end, seen);
         let back = to_program(host, self.now, tcp, stream, end);
+        if stream.lag.lies() && !std::mem::replace(&mut stream.lag.listed, true) {
+            self.lagging.push(id);
+            self.lags_since.get_or_insert(self.now);
+        }
         if let Moved::Over(how) = out {
             self.end_stream(id, how, None);
             if closed {
@@ -122,6 +128,27 @@ impl Supervisor {
         if out == Moved::All {
             self.retry_held(id);
         }
+    }
+
+    /// Takes out of pairs what was read of them, when it has lain there long enough.
+    pub(crate) fn catch_up_lagging(&mut self) {
+        if self.lags_until().is_none_or(|until| self.now < until) {
+            return;
+        }
+        self.lags_since = None;
+        for id in self.lagging.drain(..) {
+            if let Some(sock) = self.socks.get_mut(id)
+                && let (Kind::Stream(stream), Some(end)) = (&mut sock.kind, &sock.end)
+            {
+                stream.lag.catch_up(end);
+                stream.lag.listed = false;
+            }
+        }
+    }
+
+    /// When to call [`Supervisor::catch_up_lagging`].
+    pub(crate) fn lags_until(&self) -> Option<Instant> {
+        self.lags_since.map(|since| since + lag::LONGEST)
     }
 
     /// The remote's end of stream, or its reset, reaches the program after all bytes before it.
@@ -175,8 +202,12 @@ impl Supervisor {
         let peer = if error.is_some() { None } else { alias.or(peer) };
         self.set_state(id, State::Ended { local, peer });
         if let Some(sock) = self.socks.get_mut(id) {
-            sock.end = None;
+            let end = sock.end.take();
             if let Kind::Stream(stream) = &mut sock.kind {
+                // Closed over bytes that lie there, the pair would show a reset.
+                if let (Some(end), None) = (&end, error) {
+                    stream.lag.catch_up(end);
+                }
                 stream.error = error;
                 stream.to_program = sockeye_core::buf::Rope::new();
                 stream.to_host = Bytes::new();
@@ -251,7 +282,7 @@ pub(crate) fn events(end: impl AsFd) -> PollFlags {
 fn from_program(
     host: &mut sockeye_core::Host,
     pool: &Pool,
-    now: sockeye_core::Instant,
+    now: Instant,
     tcp: TcpId,
     stream: &mut Stream,
     end: &OwnedFd,
@@ -269,30 +300,25 @@ fn from_program(
             return Moved::All;
         }
         let want = if dead { CHUNK } else { readiness.writable.min(CHUNK) };
-        let mut got = Ok(0);
-        let chunk = pool.fill(want, |buf| {
-            got = recv(end, buf, RecvFlags::DONTWAIT).map(|(n, _)| n);
-            got.unwrap_or(0)
-        });
-        match got {
-            Ok(0) if seen.hung_up => return Moved::Over(Close::Graceful),
+        match stream.lag.read(end, pool, want, seen.ends) {
+            Ok(read) if read.bytes.is_empty() && seen.hung_up => return Moved::Over(Close::Graceful),
             // Closed since we were told: how it was closed decides what comes next, not the end of stream.
-            Ok(0) if events(end).contains(PollFlags::HUP) => {
+            Ok(read) if read.bytes.is_empty() && events(end).contains(PollFlags::HUP) => {
                 seen.note(EventFlags::HUP);
                 return Moved::More;
             }
-            Ok(0) => {
+            Ok(read) if read.bytes.is_empty() => {
                 if !stream.shut_told {
                     stream.shut_told = true;
                     host.tcp_shutdown(now, tcp, Shutdown::Write);
                 }
                 return Moved::All;
             }
-            Ok(n) => {
+            Ok(read) => {
                 // What comes after a short read is told of.
-                seen.readable = n == want || seen.ends;
+                seen.readable = read.full || seen.ends;
                 if !dead {
-                    stream.to_host = chunk;
+                    stream.to_host = read.bytes;
                     give(host, now, tcp, stream);
                 }
                 if !stream.to_host.is_empty() {
@@ -311,7 +337,7 @@ fn from_program(
 }
 
 /// Hands to the host what was taken from the pair. What it does not take waits; what it never will is gone.
-fn give(host: &mut sockeye_core::Host, now: sockeye_core::Instant, tcp: TcpId, stream: &mut Stream) {
+fn give(host: &mut sockeye_core::Host, now: Instant, tcp: TcpId, stream: &mut Stream) {
     if stream.to_host.is_empty() {
         return;
     }
@@ -328,13 +354,7 @@ fn give(host: &mut sockeye_core::Host, now: sockeye_core::Instant, tcp: TcpId, s
 }
 
 /// Moves bytes from the host to the program.
-fn to_program(
-    host: &mut sockeye_core::Host,
-    now: sockeye_core::Instant,
-    tcp: TcpId,
-    stream: &mut Stream,
-    end: &OwnedFd,
-) -> Moved {
+fn to_program(host: &mut sockeye_core::Host, now: Instant, tcp: TcpId, stream: &mut Stream, end: &OwnedFd) -> Moved {
     for _ in 0..BUDGET {
         if stream.to_program.is_empty() && host.tcp_read(now, tcp, READ, &mut stream.to_program) == 0 {
             return Moved::All;

@@ -56,6 +56,9 @@ pub(crate) struct Supervisor {
     pub(crate) last_tick: Instant,
     /// Sockets to look at.
     pub(crate) ready: VecDeque<SockId>,
+    /// Sockets whose pair holds something that was read, and since when the first of them does.
+    pub(crate) lagging: Vec<SockId>,
+    pub(crate) lags_since: Option<Instant>,
     pub(crate) names: NameServers,
     pub(crate) charges: Charges,
     pub(crate) counters: SocketCounters,
@@ -114,6 +117,8 @@ impl Run {
                 held: Vec::new(),
                 last_tick: Instant::ZERO,
                 ready: VecDeque::new(),
+                lagging: Vec::new(),
+                lags_since: None,
                 names: NameServers::new(config.gateway.resolv_conf.clone()),
                 charges: Charges::default(),
                 counters: SocketCounters::default(),
@@ -153,10 +158,15 @@ impl Supervisor {
         self.reap();
         loop {
             self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
-            // What has arrived comes before what fell due: after a pause an answer may be here already.
-            self.network.turn(self.now);
-            self.network.handle_timeout(self.now);
+            self.network.report();
+            if self.network.poll_timeout().is_some_and(|at| at <= self.now) {
+                // What has arrived comes before what fell due: after a pause an answer may be here already.
+                self.look_at_ready();
+                self.network.turn(self.now);
+                self.network.handle_timeout(self.now);
+            }
             self.tick();
+            self.catch_up_lagging();
             let quiet = self.settle();
             if quiet && self.finished() {
                 return;
@@ -197,6 +207,7 @@ impl Supervisor {
     /// Moves bytes and packets until nothing moves. False when it stopped for the sake of others, with more to do.
     fn settle(&mut self) -> bool {
         for _ in 0..16 {
+            self.look_at_ready();
             let quiet = self.network.turn(self.now);
             while let Some(event) = self.network.host.poll_event() {
                 if let Some(id) = self.socks.by_host(event.socket) {
@@ -206,7 +217,6 @@ impl Supervisor {
             if self.ready.is_empty() && quiet {
                 return true;
             }
-            self.look_at_ready();
         }
         false
     }
@@ -284,7 +294,12 @@ impl Supervisor {
 
     fn time_to_wait(&self, quiet: bool) -> Option<Timespec> {
         let at = if quiet {
-            let all = [self.network.poll_timeout(), self.held_timeout(), self.give_up];
+            let all = [
+                self.network.poll_timeout(),
+                self.held_timeout(),
+                self.lags_until(),
+                self.give_up,
+            ];
             all.into_iter().flatten().min()?
         } else {
             self.now
