@@ -186,11 +186,11 @@ pub fn bind(fd: i32, address: impl Into<Address>) -> io::Result<()> {
         let address = address.unix()?;
         return Ok(descriptor::with(fd, |fd| rustix::net::bind(fd, &address))??);
     };
-    let mut inner = sock.lock();
-    let protocol = if inner.is_stream() { "tcp" } else { "udp" };
+    let protocol = if sock.lock().is_stream() { "tcp" } else { "udp" };
     let [local, ..] = address.resolve(&sock.host, sock.family, protocol)?[..] else {
         return Err(errno(Errno::EINVAL));
     };
+    let mut inner = sock.lock();
     let how = inner.options.bind_options();
     let udp = inner.options.udp(sock.family);
     match &mut inner.kind {

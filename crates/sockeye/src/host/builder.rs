@@ -1,26 +1,22 @@
-//! What a host is made from, and what can be wrong with it.
+//! What a host is made from.
 
 use super::anyone::Strays;
+use super::build_error::{BuildError, LEAST_MEMORY, MOST_MEMORY, PAGE};
 use super::clock::Clock;
 use super::driver::Driver;
 use super::shard::{Port, Shard};
 use super::{Handle, Host, Pump};
 use crate::link::{Caps, Link};
+use crate::names::resolver::{self, Resolver};
 use sockeye_core::HostConfig;
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Route};
 use sockeye_core::settings::{Settings, SysctlError};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-
-/// Memory budgets: what `net.ipv4.tcp_mem` takes, a number of pages.
-const PAGE: u64 = 4_096;
-const LEAST_MEMORY: u64 = 256 * PAGE;
-const MOST_MEMORY: u64 = i32::MAX as u64 * PAGE;
 
 /// Describes a [`Host`]; [`build`](Self::build) makes it. What is wrong with the description comes out there, as a value.
 ///
@@ -47,10 +43,13 @@ pub struct HostBuilder {
     links: Vec<Box<dyn Link>>,
     interfaces: Vec<Interface>,
     routes: Vec<(String, String)>,
-    names: Vec<(String, IpAddr)>,
+    pub(super) names: Vec<(String, IpAddr)>,
     settings: Settings,
     wrong: Option<SysctlError>,
     seed: Option<u64>,
+    pub(super) resolver: resolver::Settings,
+    /// What was wrong with a name, a name server or a table of them.
+    pub(super) misnamed: Option<BuildError>,
     any_address: bool,
     memory: Option<u64>,
 }
@@ -61,74 +60,6 @@ pub struct Interface {
     link: Box<dyn Link>,
     addresses: Vec<String>,
     routes: Vec<String>,
-}
-
-/// Why a host could not be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Not an address with a prefix length.
-    Address(String),
-    /// Not a network with a prefix length, or not a router's address of the same family.
-    Route(String, String),
-    /// The router is on none of the host's links.
-    Router(IpAddr),
-    /// Which link has the addresses cannot be told.
-    WhichLink,
-    /// There are addresses, and no link.
-    NoLink,
-    /// A link's MTU is out of range.
-    Mtu(u32),
-    /// A memory budget that is out of range, in bytes.
-    Memory(u64),
-    /// A setting that there is not, or a value that it does not take.
-    Sysctl(SysctlError),
-    /// No tokio runtime is running here.
-    NoRuntime,
-    /// The machine gives no thread or runtime for the host, and why.
-    Thread(String),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(text) => write!(
-                f,
-                "`{text}` is no address with a prefix length; 10.0.0.1/24 and fd00::1/64 are"
-            ),
-            Self::Route(network, via) => write!(
-                f,
-                "no route from `{network}` by `{via}`; a network and a router of the same family are wanted: 0.0.0.0/0 by 10.0.0.1"
-            ),
-            Self::Router(via) => write!(
-                f,
-                "router {via} is on no link of this host: no address of the host is in its network"
-            ),
-            Self::WhichLink => f.write_str("with several links, say which has which address: HostBuilder::interface"),
-            Self::NoLink => f.write_str("an address needs a link; without one a host has its loopback addresses"),
-            Self::Mtu(mtu) => write!(
-                f,
-                "a link's MTU of {mtu} is out of range; 68 to 65535 bytes are in it, from 1280 on with IPv6"
-            ),
-            Self::Memory(bytes) => write!(
-                f,
-                "a memory budget of {bytes} bytes is out of range; {LEAST_MEMORY} to {MOST_MEMORY} bytes are in it"
-            ),
-            Self::Sysctl(error) => error.fmt(f),
-            Self::Thread(why) => write!(f, "no thread for the host: {why}"),
-            Self::NoRuntime => f.write_str(
-                "a host needs a tokio runtime to be built on, with time enabled: call build() inside of one, or build_on_thread()",
-            ),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
-
-impl From<BuildError> for io::Error {
-    fn from(error: BuildError) -> Self {
-        Self::new(io::ErrorKind::InvalidInput, error)
-    }
 }
 
 impl Interface {
@@ -200,12 +131,6 @@ impl HostBuilder {
     /// route to its own network already.
     pub fn route(mut self, network: impl Into<String>, via: impl Into<String>) -> Self {
         self.routes.push((network.into(), via.into()));
-        self
-    }
-
-    /// Teaches the host a name, as a line of `/etc/hosts` does. `localhost` it knows. Case does not matter.
-    pub fn name(mut self, name: impl Into<String>, address: impl Into<IpAddr>) -> Self {
-        self.names.push((name.into(), address.into()));
         self
     }
 
@@ -305,6 +230,9 @@ impl HostBuilder {
         if let Some(error) = self.wrong {
             return Err(BuildError::Sysctl(error));
         }
+        if let Some(wrong) = self.misnamed {
+            return Err(wrong);
+        }
         if let Some(bytes) = self.memory {
             self.settings.tcp_mem = budget(bytes)?;
         }
@@ -320,8 +248,9 @@ impl HostBuilder {
                 routes: Vec::new(),
             });
         }
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         let mut host = sockeye_core::Host::new(HostConfig {
-            seed: self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
+            seed,
             settings: self.settings,
             any_address: self.any_address,
             ..HostConfig::default()
@@ -362,6 +291,7 @@ impl HostBuilder {
             handle: Arc::new(Handle {
                 shard: Arc::new(Shard::new(host, ports, clock, strays)),
                 names: names(&self.names),
+                resolver: Resolver::new(self.resolver, seed),
             }),
         })
     }

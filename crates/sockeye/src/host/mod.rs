@@ -1,22 +1,27 @@
 //! An Internet host among tokio's tasks: made from addresses and links, shared by its sockets, moved along by one task of its own.
 
+mod alarm;
 mod anyone;
+mod build_error;
 mod builder;
 mod clock;
 mod current;
 mod driver;
+mod naming;
 mod pump;
 mod shard;
 mod waiters;
 
 pub use anyone::{Attempt, Datagram};
-pub use builder::{BuildError, HostBuilder, Interface};
+pub use build_error::BuildError;
+pub use builder::{HostBuilder, Interface};
 pub use current::{Entered, Scope};
 pub use pump::Pump;
 
 pub(crate) use shard::{Shard, Stack};
 pub(crate) use waiters::{Want, WhoWaits};
 
+use crate::names::resolver::Resolver;
 use crate::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, UdpSocket};
 use sockeye_core::counters::Counters;
 use sockeye_core::host::Memory;
@@ -57,6 +62,7 @@ pub struct Host {
 struct Handle {
     shard: Arc<Shard>,
     names: BTreeMap<String, Vec<IpAddr>>,
+    resolver: Resolver,
 }
 
 impl Drop for Handle {
@@ -118,9 +124,12 @@ impl Host {
         self.shard().look(|stack| stack.host.memory())
     }
 
-    /// The addresses that this host knows for a name by itself; see [`HostBuilder::name`].
-    pub(crate) fn addresses_of(&self, name: &str) -> Option<&[IpAddr]> {
-        self.handle.names.get(&crate::names::normal(name)).map(Vec::as_slice)
+    /// The addresses of a name: the host's own table first, then its name servers.
+    pub(crate) async fn addresses_of(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        match self.handle.names.get(&crate::names::normal(name)) {
+            Some(known) => Ok(known.clone()),
+            None => self.handle.resolver.lookup(self, name).await,
+        }
     }
 
     pub(crate) fn shard(&self) -> &Shard {

@@ -3,6 +3,7 @@
 //! Three rules keep the lock short. Bytes beyond 4 KiB are copied before it is taken or after it is let go. Links are called without it: what
 //! is to leave is put into an outbox, and whoever gets the link's lock sends for all (`send_off`). Wakers are woken, and dropped, after it.
 
+use super::alarm::Alarms;
 use super::anyone::Strays;
 use super::clock::Clock;
 use super::waiters::{Waiters, Want};
@@ -38,6 +39,7 @@ pub(crate) struct Stack {
     pub(crate) waiters: Waiters,
     /// Of a host that speaks for any address.
     pub(crate) strays: Option<Strays>,
+    pub(crate) alarms: Alarms,
     doors: Vec<Door>,
     /// The latest time that anyone told: the core's time never goes backwards.
     now: Instant,
@@ -108,6 +110,7 @@ impl Shard {
                 host,
                 waiters: Waiters::default(),
                 strays,
+                alarms: Alarms::default(),
                 doors: ports.iter().map(|_| Door::default()).collect(),
                 now: Instant::ZERO,
                 armed: None,
@@ -348,6 +351,7 @@ impl Shard {
         }
         let mut woken = Vec::new();
         stack.waiters.take_all(&mut woken);
+        stack.alarms.take_all(&mut woken);
         if let Some(strays) = &mut stack.strays {
             strays.take_all(&mut woken);
         }
@@ -406,6 +410,7 @@ impl Stack {
             let ready = self.ready(event.socket);
             self.waiters.take(event.socket, ready, woken);
         }
+        self.alarms.take_due(self.now, woken);
     }
 
     /// What a socket is ready for.
@@ -434,7 +439,7 @@ impl Stack {
     /// When the stack or a link wants to be looked at next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let links = self.doors.iter().map(|door| door.deadline);
-        let own = [self.host.poll_timeout(), self.patience];
+        let own = [self.host.poll_timeout(), self.patience, self.alarms.next()];
         links.chain(own).flatten().min()
     }
 

@@ -4,6 +4,7 @@
 mod answers;
 pub mod message;
 pub mod resolv_conf;
+pub(crate) mod resolver;
 pub mod zone;
 
 pub use answers::Answers;

@@ -4,7 +4,8 @@ use crate::Host;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// What can stand for one or more socket addresses: the types that tokio takes. A name is looked up among the host's.
+/// What can stand for one or more socket addresses: the types that tokio takes. A name is looked up among the host's own, then by its name
+/// servers.
 ///
 /// Nobody else implements it, so that it can grow.
 pub trait ToSocketAddrs: sealed::Sealed {}
@@ -26,10 +27,11 @@ pub enum Target {
     Wrong(&'static str),
 }
 
-/// Looks a name up, as `connect` and `bind` do on the current host.
+/// Looks a name up, as `connect` and `bind` do on the current host: among its own ([`HostBuilder::name`](crate::HostBuilder::name)), then by
+/// its name servers ([`HostBuilder::name_server`](crate::HostBuilder::name_server)). What these say is kept as long as they allow.
 ///
 /// # Errors
-/// `NotFound` for a name that the host does not know, or without a current host; `InvalidInput` for what is neither name nor address.
+/// `NotFound` for a name that nobody knows, or without a current host; `TimedOut` when no name server answers; `InvalidInput` for what is neither name nor address.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -51,12 +53,7 @@ pub(crate) async fn resolve(host: &Host, what: &impl ToSocketAddrs) -> io::Resul
         Target::Name(name, port) => match name.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => {
-                let known = host.addresses_of(&name).ok_or_else(|| {
-                    io::Error::new(
-                        io::ErrorKind::NotFound,
-                        format!("failed to lookup address information: this host knows no `{name}`"),
-                    )
-                })?;
+                let known = host.addresses_of(&name).await?;
                 known.iter().map(|address| SocketAddr::new(*address, port)).collect()
             }
         },

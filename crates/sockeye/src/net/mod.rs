@@ -7,7 +7,8 @@
 //! Errors are those that tokio gives: same kind, same errno. Futures are as safe to drop as tokio's. What differs:
 //!
 //! - There is no descriptor, so no `from_std`, `into_std`, `as_raw_fd`; devices cannot be bound.
-//! - A name is looked up among the host's own ([`HostBuilder::name`](crate::host::HostBuilder::name)); there is no name server yet.
+//! - A name is looked up among the host's own ([`HostBuilder::name`](crate::host::HostBuilder::name)), then by the name servers that it was
+//!   given ([`HostBuilder::name_server`](crate::host::HostBuilder::name_server)), not by the machine's.
 //! - Lingering for a time does not hold up whoever drops a stream: it is delivered in the background, as without it.
 //! - A buffer size that was set is what is used and shown; Linux uses and shows twice that.
 //! - [`TcpStream::read_chunk`], [`TcpStream::write_chunk`], [`TcpStream::info`], [`UdpSocket::recv_msg`], [`UdpSocket::send_msg`], `options`

@@ -130,6 +130,15 @@ impl UdpSocket {
         .await
     }
 
+    /// Sets the remote.
+    pub(crate) fn connect_to(&self, address: SocketAddr) -> io::Result<()> {
+        let connected = self
+            .host
+            .shard()
+            .look(|stack| stack.host.udp_connect(self.id, Some(address)));
+        connected.map_err(errors::connect)
+    }
+
     /// No remote any more.
     pub(crate) fn disconnect(&self) {
         // Letting go of a remote cannot fail.
@@ -148,13 +157,9 @@ impl UdpSocket {
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<()> {
         let mut last = None;
         for address in resolve(&self.host, &addr).await? {
-            let connected = self
-                .host
-                .shard()
-                .look(|stack| stack.host.udp_connect(self.id, Some(address)));
-            match connected {
+            match self.connect_to(address) {
                 Ok(()) => return Ok(()),
-                Err(error) => last = Some(errors::connect(error)),
+                Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| errors::errno(Errno::EINVAL)))
