@@ -6,11 +6,11 @@
 mod form;
 mod sysctl;
 
-pub use form::Form;
+pub use form::{FastOpenKey, Form};
 pub use sysctl::{Setting, SysctlError, find};
 
 use crate::time::Duration;
-use form::{bytes, count, flag, micros, millis, mode, nanos, seconds, word, words};
+use form::{bytes, count, flag, key, micros, millis, mode, nanos, seconds, word, words};
 use sysctl::settings;
 
 /// As much as Linux's signed numbers hold.
@@ -46,6 +46,9 @@ settings! {
     /// Fast Open, a sum: 1 for clients, 2 for listeners that ask for it, 4 for data without a cookie, 0x200 for listeners to take that, 0x400
     /// for all listeners.
     tcp_fastopen: u32 = 1, "net.ipv4.tcp_fastopen", mode(0..=0x607), "RFC 7413";
+    /// Key of the cookies that listeners give: with the same one all hosts behind an address take each other's, Linux's too. Empty is one of chance,
+    /// changed from time to time.
+    tcp_fastopen_key: Option<FastOpenKey> = None, "net.ipv4.tcp_fastopen_key", key(), "RFC 7413 §4.1.2";
     /// Half-open connections that a listener remembers.
     tcp_max_syn_backlog: u32 = 4_096, "net.ipv4.tcp_max_syn_backlog", count("connections", 0..=INT_MAX), "RFC 4987 §3.1";
     /// SYN cookies: 0 never, 1 when the SYN queue is full or memory is short, 2 always.
@@ -134,6 +137,8 @@ settings! {
     tcp_pacing_ss_ratio: u32 = 200, "net.ipv4.tcp_pacing_ss_ratio", count("percent", 0..=1_000), "Linux";
     /// Pacing rate in congestion avoidance, of the window a round trip; 0 is no pacing.
     tcp_pacing_ca_ratio: u32 = 120, "net.ipv4.tcp_pacing_ca_ratio", count("percent", 0..=1_000), "Linux";
+    /// Segments that may always leave as one packet of the stack's own, however slow the path.
+    tcp_min_tso_segs: u32 = 2, "net.ipv4.tcp_min_tso_segs", count("segments", 1..=65_535), "Linux";
     /// Congestion control of new connections.
     tcp_congestion_control: CongestionControl = CongestionControl::Cubic, "net.ipv4.tcp_congestion_control", word(CongestionControl::NAMES), "RFC 9438";
     /// The window restarts small after idling for an RTO.

@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sockeye_core::script::{Outcome, Request, Setup, Subject};
 use sockeye_sys::calls::Sockets;
 use sockeye_sys::tun::{Tun, own_network};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -158,6 +158,24 @@ impl Subject for Linux {
             }
             result => result.map_err(|error| error.to_string()),
         }
+    }
+
+    /// `/proc/net/netstat` and `/proc/net/snmp` of this thread's network: lines of names, each followed by a line of their values.
+    fn counters(&mut self) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for file in ["netstat", "snmp"] {
+            let text = std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            for pair in lines.chunks_exact(2) {
+                let mut names = pair[0].split_whitespace();
+                let values = pair[1].split_whitespace().skip(1);
+                let group = names.next().unwrap_or_default().trim_end_matches(':');
+                for (name, value) in names.zip(values) {
+                    let _ = all.insert(format!("{group}{name}"), value.parse().unwrap_or(0));
+                }
+            }
+        }
+        all
     }
 
     fn patience(&self) -> Duration {

@@ -91,11 +91,16 @@ impl Host {
         if limit == 0 {
             return Verdict::Ordinary;
         }
-        let good = without_cookie || offered.is_some_and(|it| self.tcp.keys.is_fast_open_cookie(tuple, &it, now));
+        let key = self.settings.tcp_fastopen_key;
+        let good = without_cookie || offered.is_some_and(|it| self.tcp.keys.is_fast_open_cookie(tuple, key, &it, now));
         if !good {
             self.counters.tcp_fast_open_cookie_reqd += 1;
-            let cookie = self.tcp.keys.fast_open_cookie(tuple, now);
-            return cookie.map_or(Verdict::Ordinary, Verdict::Cookie);
+            let experimental = offered.is_some_and(|it| it.experimental);
+            let cookie = self.tcp.keys.fast_open_cookie(tuple, key, now);
+            return cookie.map_or(Verdict::Ordinary, |mut cookie| {
+                cookie.experimental = experimental;
+                Verdict::Cookie(cookie)
+            });
         }
         if !segment.has_payload() {
             return Verdict::Ordinary;

@@ -15,20 +15,26 @@ pub(super) fn pattern(seq: u32) -> u8 {
 /// A segment from the script.
 pub(super) fn segment(flow: &mut Flow, ip: &IpFields, segment: &Segment) -> Result<Vec<u8>, String> {
     const SYN: u8 = 2;
-    const ACK: u8 = 16;
     let options = flow.encode(segment.options.as_deref().unwrap_or_default());
     if options.len() > 40 {
         return Err(format!("the options take {} bytes: 40 is the most", options.len()));
     }
+    let syn = segment.flags & SYN != 0;
+    let start = if syn {
+        flow.remote_syn = segment.range.start;
+        flow.remote_number(0)
+    } else {
+        flow.remote_number(segment.range.start)
+    };
     let ack = match segment.ack {
+        Some(ack) if syn => flow.local_number(ack.wrapping_sub(flow.local_syn)),
         Some(ack) => flow.local_number(ack),
-        None if segment.flags & ACK != 0 => return Err("the ACK flag needs a number: ack 1".into()),
         None => 0,
     };
     let mut bytes = Vec::with_capacity(60 + segment.range.len as usize);
     bytes.extend(flow.remote.port().to_be_bytes());
     bytes.extend(flow.local.port().to_be_bytes());
-    bytes.extend(flow.remote_number(segment.range.start).to_be_bytes());
+    bytes.extend(start.to_be_bytes());
     bytes.extend(ack.to_be_bytes());
     bytes.extend([((20 + options.len()) / 4 << 4) as u8, segment.flags]);
     bytes.extend(segment.window.unwrap_or(0).to_be_bytes());
@@ -37,7 +43,7 @@ pub(super) fn segment(flow: &mut Flow, ip: &IpFields, segment: &Segment) -> Resu
     bytes.extend(options);
     let Range { start, len } = segment.range;
     // A SYN takes a number of its own, before its data.
-    let start = start.wrapping_add(u32::from(segment.flags & SYN != 0));
+    let start = if syn { 1 } else { start };
     bytes.extend((0..len).map(|n| pattern(start.wrapping_add(n))));
     packet(flow, ip, protocol::TCP, bytes, 16)
 }

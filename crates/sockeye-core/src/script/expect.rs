@@ -193,7 +193,12 @@ pub(super) fn segment(
     };
     let len = payload.len() as u32;
     let left = expected.range.len - done;
-    let start = expected.range.start.wrapping_add(done);
+    let syn = expected.flags & Flags::SYN.0 != 0;
+    if syn {
+        flow.local_syn = expected.range.start;
+    }
+    let (zero, acked_zero) = if syn { (flow.local_syn, flow.remote_syn) } else { (0, 0) };
+    let start = expected.range.start.wrapping_sub(zero).wrapping_add(done);
     // The first segment says where the stream begins.
     let base = *flow.local_base.get_or_insert(header.seq.wrapping_sub(start));
     if header.seq.wrapping_sub(base) != start {
@@ -204,7 +209,7 @@ pub(super) fn segment(
         return Err(format!("it has {len} bytes, not {left}"));
     }
     flags(Flags(expected.flags), header.flags, done == 0, last)?;
-    let number = |value: u32| value.wrapping_sub(flow.remote_base);
+    let number = |value: u32| value.wrapping_sub(flow.remote_base).wrapping_add(acked_zero);
     if let Some(ack) = expected.ack
         && number(header.ack) != ack
     {

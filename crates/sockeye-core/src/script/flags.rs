@@ -15,6 +15,8 @@ pub struct Setup {
     pub remote: IpAddr,
     /// MTU of the link between the two.
     pub mtu: u32,
+    /// Packets that come with more payload are segments of this size, put together on their way.
+    pub mss: Option<u16>,
     /// How much too early or too late something may be.
     pub tolerance: Duration,
     /// The port that `bind(fd, ..., ...)` takes.
@@ -51,6 +53,7 @@ fn read(flags: &[Flag]) -> Result<Setup, Wrong> {
         local: local.parse().expect("an address"),
         remote: remote.parse().expect("an address"),
         mtu: 1_500,
+        mss: None,
         tolerance: Duration::from_millis(4),
         bind_port: 8_080,
         connect_port: 8_080,
@@ -79,14 +82,17 @@ fn read(flags: &[Flag]) -> Result<Setup, Wrong> {
                 }
                 setup.mtu = mtu as u32;
             }
+            "mss" => setup.mss = Some(number(65_535)?.max(1) as u16),
             "bind_port" => setup.bind_port = number(65_535)? as u16,
             "connect_port" => setup.connect_port = number(65_535)? as u16,
             "local_ip" => setup.local = address()?,
             "remote_ip" => setup.remote = address()?,
             // Of a network that is not there, of clocks that are the script's own, of output.
-            "gateway_ip" | "netmask_ip" | "tcp_ts_tick_usecs" | "verbose" => {}
+            "gateway_ip" | "netmask_ip" | "tcp_ts_tick_usecs" | "verbose" | "speed" | "debug" => {}
+            // Of buffers that are reused, of super-segments that are cut: neither is here.
+            "send_omit_free" | "strict_segments" => {}
             _ => {
-                let known = "tolerance_usecs, ip_version, mtu, bind_port, connect_port, local_ip, remote_ip";
+                let known = "tolerance_usecs, ip_version, mtu, mss, bind_port, connect_port, local_ip, remote_ip";
                 return wrong(*at, format!("--{name} is not known: {known} are"));
             }
         }

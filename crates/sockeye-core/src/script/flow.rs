@@ -19,6 +19,9 @@ pub(super) struct Flow {
     pub(super) remote_base: u32,
     /// What to add for the stream of what is under test; known once it sent something.
     pub(super) local_base: Option<u32>,
+    /// The numbers that the script gives to both SYNs. After them both streams count from 0 again.
+    pub(super) remote_syn: u32,
+    pub(super) local_syn: u32,
     /// Timestamps of what is under test, by what the script calls them.
     timestamps: BTreeMap<u32, u32>,
     /// How many milliseconds two of them may differ that the script calls the same.
@@ -34,6 +37,8 @@ impl Flow {
             // Some number that is not 0, so that a slip does not go unseen.
             remote_base: 0x5c1e_0000 + u32::from(remote.port()),
             local_base: None,
+            remote_syn: 0,
+            local_syn: 0,
             timestamps: BTreeMap::new(),
             timestamp_slack: slack.as_millis() as u32,
         }
@@ -107,6 +112,10 @@ impl Flow {
                     bytes.extend([34, 2 + cookie.len() as u8]);
                     bytes.extend(cookie);
                 }
+                TcpOption::FastOpenExperiment(cookie) => {
+                    bytes.extend([254, 4 + cookie.len() as u8, 0xf9, 0x89]);
+                    bytes.extend(cookie);
+                }
                 TcpOption::UserTimeout(bits) => {
                     bytes.extend([28, 4]);
                     bytes.extend(bits.to_be_bytes());
@@ -159,6 +168,7 @@ impl Flow {
                 echo: long(4),
             },
             (34, _) => TcpOption::FastOpen(Some(value.to_vec())),
+            (254, _) if value.starts_with(&[0xf9, 0x89]) => TcpOption::FastOpenExperiment(value[2..].to_vec()),
             (28, 2) => TcpOption::UserTimeout(u16::from_be_bytes([value[0], value[1]])),
             _ => TcpOption::Raw(option.to_vec()),
         }
@@ -190,6 +200,7 @@ impl Flow {
             TcpOption::FastOpen(None) => "FO ...".into(),
             TcpOption::FastOpen(Some(cookie)) if cookie.is_empty() => "FO".into(),
             TcpOption::FastOpen(Some(cookie)) => format!("FO {}", hex(cookie)),
+            TcpOption::FastOpenExperiment(cookie) => format!("FOEXP {}", hex(cookie)),
             TcpOption::UserTimeout(bits) if bits >> 15 == 1 => format!("uto {}m", bits & 0x7fff),
             TcpOption::UserTimeout(bits) => format!("uto {bits}s"),
             TcpOption::Raw(raw) => format!("0x{}", hex(raw)),

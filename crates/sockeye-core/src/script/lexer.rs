@@ -148,7 +148,7 @@ impl Cursor {
         };
         match c {
             '"' => self.quoted('"').map(Kind::Text),
-            '`' => self.quoted('`').map(|_| Kind::Command),
+            '`' => self.command().map(|()| Kind::Command),
             _ if self.looking_at("%{") => self.closed_by("}%", "code").map(|()| Kind::Code),
             _ if self.looking_at("...") => {
                 self.skip(3);
@@ -167,6 +167,20 @@ impl Cursor {
                 Ok(Kind::Sign(c))
             }
         }
+    }
+
+    /// Skips a command: what the shell makes of its escapes is the shell's.
+    fn command(&mut self) -> Result<(), Wrong> {
+        let at = self.place;
+        self.skip(1);
+        while let Some(c) = self.next() {
+            match c {
+                '`' => return Ok(()),
+                '\\' => self.skip(1),
+                _ => {}
+            }
+        }
+        wrong(at, "a command that begins here never ends: ` is missing")
     }
 
     /// What is between two quotes, escapes resolved.

@@ -6,11 +6,11 @@ use crate::bsd::{Answer, EpollEvent, PollFd, Process, Stop, Wait};
 use crate::error::Errno;
 use crate::gso;
 use crate::host::{Host, HostConfig, InterfaceConfig, InterfaceId, Medium, Route};
-use crate::packet::Packet;
+use crate::packet::{Gso, Packet};
 use crate::time::{Duration, Instant};
 use crate::wire::packet_from_bytes;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// When scripts begin: some time that is not 0.
@@ -44,6 +44,7 @@ pub struct OnHost {
     process: Process,
     link: InterfaceId,
     now: Instant,
+    mss: Option<u16>,
     packets: VecDeque<(Duration, Vec<u8>)>,
     /// A call that waits, and until when at most.
     waiting: Option<(Request, Wait, Option<Instant>)>,
@@ -83,6 +84,7 @@ impl OnHost {
             process: Process::new(),
             link,
             now: START,
+            mss: setup.mss,
             packets: VecDeque::new(),
             waiting: None,
             ended: None,
@@ -149,7 +151,12 @@ impl Subject for OnHost {
     }
 
     fn send(&mut self, packet: Vec<u8>) -> Result<(), String> {
-        let packet = packet_from_bytes(Bytes::from(packet), Medium::Ip);
+        let mut packet = packet_from_bytes(Bytes::from(packet), Medium::Ip);
+        if let Some(mss) = self.mss
+            && packet.body.len() > usize::from(mss)
+        {
+            packet.meta.gso = Gso::Tcp { mss };
+        }
         self.host.receive(self.now, self.link, &mut vec![packet]);
         self.settle();
         Ok(())
@@ -176,6 +183,11 @@ impl Subject for OnHost {
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         self.host.settings.set(name, value).map_err(|error| error.to_string())
+    }
+
+    fn counters(&mut self) -> BTreeMap<String, u64> {
+        let counters = self.host.counters();
+        counters.iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn patience(&self) -> Duration {

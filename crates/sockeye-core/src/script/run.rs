@@ -1,18 +1,19 @@
 //! The events of a script, one after the other: do what it says, expect what it expects.
 
+use super::commands::{self, Setting, Step};
 use super::craft;
 use super::expect::{self, Live, LiveInner, Matched, seconds};
 use super::fault::{At, Fault, Wrong, wrong};
 use super::flags::Setup;
 use super::flow::Flow;
+use super::info;
 use super::python::{self, Names};
 use super::request::{Asked, Descriptors, Outputs, Progress, Resolver, compare};
 use super::subject::{Outcome, Request, Subject};
 use super::tree::{Action, Call, Event, Inner, Packet, Quoted, Range, Script, When};
-use super::{commands, info};
 use crate::time::Duration;
 use crate::wire::protocol;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// Lines kept to show around a fault.
@@ -66,6 +67,8 @@ struct Run<'a> {
     /// When the event before was.
     last: Duration,
     names: Names,
+    /// As `nstat` saw them last.
+    counters: BTreeMap<String, u64>,
     around: VecDeque<String>,
 }
 
@@ -87,6 +90,7 @@ impl<'a> Run<'a> {
             pending: None,
             last: Duration::ZERO,
             names,
+            counters: BTreeMap::new(),
             around: VecDeque::new(),
         }
     }
@@ -466,11 +470,43 @@ impl<'a> Run<'a> {
     // ---- the rest ----
 
     fn command(&mut self, at: At, command: &str) -> Result<(), Wrong> {
-        for setting in commands::settings(command).map_err(|text| (at, text))? {
-            let set = self.subject.set(&setting.name, &setting.value);
-            set.map_err(|text| (at, format!("{}={}: {text}", setting.name, setting.value)))?;
+        for step in commands::steps(command).map_err(|text| (at, text))? {
+            match step {
+                Step::Set(Setting { name, value, optional }) => match self.subject.set(&name, &value) {
+                    Err(text) if !optional => return wrong(at, format!("{name}={value}: {text}")),
+                    _ => {}
+                },
+                Step::Counters { remember, holding } => self.counters(at, remember, &holding)?,
+            }
         }
         Ok(())
+    }
+
+    /// What counters grew by since they were looked at last; one that holds all of `holding`, in nstat's layout, must be there.
+    fn counters(&mut self, at: At, remember: bool, holding: &[String]) -> Result<(), Wrong> {
+        let now = self.subject.counters();
+        let grown = now.iter().filter_map(|(name, value)| {
+            let before = self.counters.get(name).copied().unwrap_or(0);
+            let grown = value.saturating_sub(before);
+            (grown > 0).then(|| format!("{name:<32}{grown:<16} 0.0"))
+        });
+        let lines: Vec<String> = grown.collect();
+        if remember {
+            self.counters = now;
+        }
+        let (Some(first), all) = (holding.first(), |line: &&String| {
+            holding.iter().all(|text| line.contains(text))
+        }) else {
+            return Ok(());
+        };
+        if lines.iter().any(|line| all(&line)) {
+            return Ok(());
+        }
+        let near = lines.iter().find(|line| line.contains(first));
+        let near = near.map_or("it did not grow".to_owned(), |line| {
+            format!("it grew by {}", line[32..].trim_end_matches("0.0").trim())
+        });
+        wrong(at, format!("no counter holds {}: {near}", holding.join(" and ")))
     }
 
     fn code(&mut self, at: At, statements: &[python::Statement]) -> Result<(), Wrong> {

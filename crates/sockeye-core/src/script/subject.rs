@@ -1,6 +1,7 @@
 //! What scripts talk to: a TCP/IP with sockets on one side and packets on the other.
 
 use crate::time::Duration;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// A TCP/IP under test. Time is counted from the start of the script.
@@ -34,6 +35,9 @@ pub trait Subject {
     /// # Errors
     /// Why it cannot be set.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String>;
+
+    /// All counters, by the names that nstat has for them.
+    fn counters(&mut self) -> BTreeMap<String, u64>;
 
     /// How long to wait for a packet that may come at any time.
     fn patience(&self) -> Duration;

@@ -129,6 +129,8 @@ pub(super) enum TcpOption {
     },
     /// `FO cookie`; empty asks for one. `None`: `FO ...`, any cookie.
     FastOpen(Option<Vec<u8>>),
+    /// `FOEXP cookie`: the same as an experiment of RFC 6994.
+    FastOpenExperiment(Vec<u8>),
     /// `uto 30s`, `uto 5m`: granularity bit and value.
     UserTimeout(u16),
     /// `0xfe04abcd`: bytes as they stand.

@@ -20,6 +20,8 @@ pub enum Form {
     },
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Four groups of eight hexadecimal digits, or nothing.
+    Key,
 }
 
 impl Form {
@@ -27,7 +29,7 @@ impl Form {
     pub fn unit(&self) -> &'static str {
         match self {
             Self::Number { unit, .. } => unit,
-            Self::Flag | Self::Word(_) => "",
+            Self::Flag | Self::Word(_) | Self::Key => "",
         }
     }
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Form {
                 [first @ .., last] if !first.is_empty() => write!(f, "{} or {last}", first.join(", ")),
                 words => f.write_str(&words.join("")),
             },
+            Self::Key => f.write_str("four groups of eight hexadecimal digits, parted by `-`, or nothing"),
         }
     }
 }
@@ -89,6 +92,14 @@ pub(super) const fn word(words: &'static [&'static str]) -> Form {
     Form::Word(words)
 }
 
+pub(super) const fn key() -> Form {
+    Form::Key
+}
+
+/// 128 bits in four words, as Linux writes them: each word's bytes lie in memory lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FastOpenKey(pub [u32; 4]);
+
 /// What a field of the table may be.
 pub(super) trait Value: Sized {
     /// How many numbers its text has.
@@ -106,7 +117,7 @@ fn read_number(text: &str, form: &Form) -> Option<u64> {
     let accepted = match form {
         Form::Number { range, .. } => range,
         Form::Flag => &(0..=1),
-        Form::Word(_) => return None,
+        Form::Word(_) | Form::Key => return None,
     };
     let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16));
     // A sign is no digit, though `from_str_radix` takes one.
@@ -161,6 +172,29 @@ impl Value for Duration {
             return String::new();
         };
         (self.as_nanos() / u128::from(*nanos).max(1)).to_string()
+    }
+}
+
+impl Value for Option<FastOpenKey> {
+    fn read(text: &str, _: &Form) -> Option<Self> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let mut key = [0; 4];
+        let mut groups = text.split('-');
+        for word in &mut key {
+            let group = groups.next().filter(|group| group.len() == 8)?;
+            let digits = group.bytes().all(|digit| digit.is_ascii_hexdigit());
+            *word = u32::from_str_radix(group, 16).ok().filter(|_| digits)?;
+        }
+        groups.next().is_none().then_some(Some(FastOpenKey(key)))
+    }
+
+    fn show(&self, _: &Form) -> String {
+        let Some(FastOpenKey([a, b, c, d])) = self else {
+            return String::new();
+        };
+        format!("{a:08x}-{b:08x}-{c:08x}-{d:08x}")
     }
 }
 

@@ -137,6 +137,12 @@ fn every_line_of_the_table_holds_together() {
         match &setting.form {
             Form::Flag => values.extend(["0".into(), "1".into()]),
             Form::Word(words) => values.extend(words.iter().map(|&word| word.to_owned())),
+            Form::Key => {
+                values.push("a1a1a1a1-b2b2b2b2-c3c3c3c3-0000000f".into());
+                for wrong in ["1", "a1a1a1a1-b2b2b2b2-c3c3c3c3", "a1a1a1a1-b2b2b2b2-c3c3c3c3-+2345678"] {
+                    assert!(set(name, wrong).is_err(), "{name}={wrong}");
+                }
+            }
             Form::Number { range, .. } => {
                 for end in [range.start(), range.end()] {
                     values.push(vec![end.to_string(); setting.numbers].join("\t"));
@@ -159,6 +165,7 @@ fn a_name_sets_its_own_field_and_no_other() {
         let other = match &setting.form {
             Form::Flag => ["0", "1"].map(str::to_owned).to_vec(),
             Form::Word(words) => words.iter().map(|&word| word.to_owned()).collect(),
+            Form::Key => vec!["0000000a-0000000b-0000000c-0000000d".to_owned()],
             Form::Number { range, .. } => {
                 let ends = [range.start(), range.end()];
                 ends.map(|end| vec![end.to_string(); setting.numbers].join("\t"))

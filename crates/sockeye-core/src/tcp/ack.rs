@@ -13,6 +13,7 @@ use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb};
 use super::timers;
 use super::undo;
+use crate::settings::Settings;
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::Flags;
 
@@ -100,10 +101,11 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     if let Some(rate) = &mut rate
         && (grows && !reducing || flow.congestion.is_model_based())
     {
-        grow_window(tcb, flow, &event, told.bytes, round_start, rate);
+        grow_window(tcb, flow, &event, told.bytes, round_start, rate, cx.settings);
     }
     if round_start {
-        flow.max_in_flight = 0;
+        // What was in flight until now counts for the round that begins.
+        flow.max_in_flight = event.prior_flight;
         flow.was_cwnd_limited = tcb.bits.take(Bits::CWND_LIMITED);
     }
     if told.bytes > 0 {
@@ -135,7 +137,15 @@ fn echo_of(tcb: &Tcb, seg: &Segment) -> Option<u32> {
 }
 
 /// Outside recovery what arrived lets the congestion window grow, when it was in use; a model of the path is told always.
-fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, round_start: bool, rate: &mut RateSample) {
+fn grow_window(
+    tcb: &mut Tcb,
+    flow: &mut Flow,
+    event: &AckEvent,
+    acked: u32,
+    round_start: bool,
+    rate: &mut RateSample,
+    settings: &Settings,
+) {
     let in_slow_start = tcb.cwnd < tcb.ssthresh;
     let used = flow.max_in_flight.max(event.prior_flight);
     let sample = AckSample {
@@ -144,7 +154,8 @@ fn grow_window(tcb: &mut Tcb, flow: &mut Flow, event: &AckEvent, acked: u32, rou
         rtt: event.rtt,
         srtt: tcb.rtt.srtt().unwrap_or(Duration::ZERO),
         round_start,
-        paced: flow.pacing.rate > 0,
+        // Whoever turns pacing off wants bursts.
+        paced: flow.pacing.rate > 0 || settings.tcp_pacing_ss_ratio == 0,
         cwnd_limited: tcb.bits.has(Bits::CWND_LIMITED)
             || flow.was_cwnd_limited
             || (in_slow_start && tcb.cwnd < 2 * used),

@@ -10,12 +10,14 @@ use super::input::{Cx, Segment};
 use super::open::TcpKeys;
 use super::tcb::{Bits, Rexmit, Tcb};
 use crate::buf::Rope;
-use crate::settings::Settings;
+use crate::settings::{FastOpenKey, Settings};
 use crate::socket::State;
 use crate::time::{Duration, Instant};
 use crate::tuple::{FourTuple, halves, mapped};
 use crate::wire::tcp::FastOpen;
+use siphasher::sip::SipHasher24;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
 /// `net.ipv4.tcp_fastopen`, as Linux's documentation has its bits.
@@ -52,15 +54,46 @@ impl TcpKeys {
         Some(FastOpen::cookie(&tag.to_be_bytes()))
     }
 
-    /// GetCookie. RFC 7413 §4.1.2.
-    pub(crate) fn fast_open_cookie(&self, tuple: &FourTuple, now: Instant) -> Option<FastOpen> {
-        self.cookie_of(tuple, now, 0)
+    /// GetCookie: with a given key the same for good. RFC 7413 §4.1.2.
+    pub(crate) fn fast_open_cookie(
+        &self,
+        tuple: &FourTuple,
+        key: Option<FastOpenKey>,
+        now: Instant,
+    ) -> Option<FastOpen> {
+        match key {
+            Some(key) => Some(shared_cookie(tuple, key)),
+            None => self.cookie_of(tuple, now, 0),
+        }
     }
 
     /// IsCookieValid. RFC 7413 §4.1.2.
-    pub(crate) fn is_fast_open_cookie(&self, tuple: &FourTuple, cookie: &FastOpen, now: Instant) -> bool {
-        (0..2).any(|ago| self.cookie_of(tuple, now, ago).as_ref() == Some(cookie))
+    pub(crate) fn is_fast_open_cookie(
+        &self,
+        tuple: &FourTuple,
+        key: Option<FastOpenKey>,
+        cookie: &FastOpen,
+        now: Instant,
+    ) -> bool {
+        let same = |good: FastOpen| good.as_slice() == cookie.as_slice();
+        match key {
+            Some(key) => same(shared_cookie(tuple, key)),
+            None => (0..2).any(|ago| self.cookie_of(tuple, now, ago).is_some_and(same)),
+        }
     }
+}
+
+/// The cookie that all hosts with this key give: SipHash-2-4 of both addresses, the client's first.
+fn shared_cookie(tuple: &FourTuple, key: FastOpenKey) -> FastOpen {
+    let [a, b, c, d] = key.0.map(u64::from);
+    let mut hasher = SipHasher24::new_with_keys(a | b << 32, c | d << 32);
+    for address in [tuple.remote().ip(), tuple.local().ip()] {
+        match address {
+            IpAddr::V4(address) => hasher.write(&address.octets()),
+            IpAddr::V6(address) => hasher.write(&address.octets()),
+        }
+    }
+    FastOpen::cookie(&hasher.finish().to_le_bytes())
 }
 
 /// PendingFastOpenRequests of one listener. RFC 7413 §4.2, §5.1.
@@ -381,18 +414,58 @@ mod tests {
     }
 
     #[test]
+    fn cookies_of_a_shared_key_are_linuxs() {
+        let keys = TcpKeys::new(&Keys::new(1, "a"));
+        let ends = |local: &str, remote: &str| {
+            let at = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
+            FourTuple::new(at(local, 80), at(remote, 4_000))
+        };
+        for (key, local, remote, want) in [
+            (
+                "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4",
+                "192.168.0.1",
+                "192.0.2.1",
+                "3021b9d889017eeb",
+            ),
+            (
+                "00000000-00000000-00000000-00000000",
+                "192.168.0.1",
+                "192.0.2.1",
+                "b7c12350a90dc8f5",
+            ),
+            (
+                "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4",
+                "fd3d:a0b:17d6::1",
+                "fd3d:fa7b:d17d::1",
+                "c1d1e9742a47a9bc",
+            ),
+        ] {
+            let mut settings = Settings::default();
+            settings.set("net.ipv4.tcp_fastopen_key", key).unwrap();
+            let tuple = ends(local, remote);
+            let cookie = keys
+                .fast_open_cookie(&tuple, settings.tcp_fastopen_key, Instant::ZERO)
+                .unwrap();
+            assert_eq!(format!("{cookie:?}"), want, "{remote}");
+            let later = Instant::ZERO + PERIOD.saturating_mul(9);
+            assert!(keys.is_fast_open_cookie(&tuple, settings.tcp_fastopen_key, &cookie, later));
+            assert!(!keys.is_fast_open_cookie(&tuple, None, &cookie, later));
+        }
+    }
+
+    #[test]
     fn cookies_are_of_the_addresses_and_do_not_last() {
         let keys = TcpKeys::new(&Keys::new(1, "keys"));
         let start = Instant::ZERO + PERIOD.saturating_mul(3);
-        let cookie = keys.fast_open_cookie(&tuple(80, 2), start).unwrap();
+        let cookie = keys.fast_open_cookie(&tuple(80, 2), None, start).unwrap();
         assert!(
-            keys.is_fast_open_cookie(&tuple(81, 2), &cookie, start),
+            keys.is_fast_open_cookie(&tuple(81, 2), None, &cookie, start),
             "ports do not count"
         );
-        assert!(!keys.is_fast_open_cookie(&tuple(80, 3), &cookie, start));
-        assert!(keys.is_fast_open_cookie(&tuple(80, 2), &cookie, start + PERIOD));
-        assert!(!keys.is_fast_open_cookie(&tuple(80, 2), &cookie, start + PERIOD.saturating_mul(2)));
-        assert!(!keys.is_fast_open_cookie(&tuple(80, 2), &FastOpen::default(), start));
+        assert!(!keys.is_fast_open_cookie(&tuple(80, 3), None, &cookie, start));
+        assert!(keys.is_fast_open_cookie(&tuple(80, 2), None, &cookie, start + PERIOD));
+        assert!(!keys.is_fast_open_cookie(&tuple(80, 2), None, &cookie, start + PERIOD.saturating_mul(2)));
+        assert!(!keys.is_fast_open_cookie(&tuple(80, 2), None, &FastOpen::default(), start));
     }
 
     /// RFC 7413 §4.1.3.1: a path that fails again is left alone for longer and longer; another port of the same server is another path.

@@ -167,6 +167,7 @@ pub(crate) fn segment_arrives(tcb: &mut Tcb, cx: &mut Cx<'_>, mut seg: Segment) 
     }
     check_syn(tcb, cx, &seg)?;
     check_ack(tcb, cx, &seg)?;
+    take_timestamp(tcb, &seg);
     if tcb.state == State::Closed {
         return Ok(());
     }
@@ -216,14 +217,18 @@ fn check_sequence(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment) -> Result<(), D
         cx.counters.tcp_zero_window_drop += u64::from(window == 0 && tcb.rcv_nxt.before(seg.end()));
         return Err(DropReason::OutOfWindow);
     }
-    // RFC 7323 §4.3 step 2: only from a segment that covers the next byte we will acknowledge.
-    if let Some(ts) = stamp
+    Ok(())
+}
+
+/// RFC 7323 §4.3 step 2: the remote's clock, only from a segment that covers the next byte we will acknowledge. That it is good is known by now, and
+/// PAWS let it pass: its time is newer, or what was remembered means nothing.
+fn take_timestamp(tcb: &mut Tcb, seg: &Segment) {
+    if tcb.bits.has(Bits::TIMESTAMPS)
+        && let Some(ts) = seg.options.timestamps
         && seg.seq.at_or_before(tcb.rcv_acked)
-        && (forgotten || !ts_before(ts.value, tcb.ts_recent))
     {
         tcb.ts_recent = ts.value;
     }
-    Ok(())
 }
 
 /// The four cases of RFC 9293 §3.4, table 6.

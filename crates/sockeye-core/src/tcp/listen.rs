@@ -10,6 +10,7 @@ use super::open::{SynFacts, TcpKeys, our_scale};
 use super::options::ts_clock;
 use super::seq::SeqNumber;
 use super::tcb::Tcb;
+use super::window::first_window;
 use crate::counters::DropReason;
 use crate::packet::Body;
 use crate::settings::Settings;
@@ -178,12 +179,11 @@ impl SynReceived {
             }),
             ..Options::default()
         };
-        let limit = listener.recv_buffer.unwrap_or(settings.tcp_rmem[1]);
         let ecn = if has(WITH_ECN) { Flags::ECE } else { Flags::NONE };
         self.reply(
             self.iss,
             Flags::SYN.and(Flags::ACK).and(ecn),
-            limit.min(u32::from(u16::MAX)) as u16,
+            first_window(listener, settings, u32::from(mss)) as u16,
             options,
         )
     }

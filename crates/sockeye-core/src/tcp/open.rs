@@ -46,10 +46,11 @@ impl TcpKeys {
     }
 }
 
-/// The shift we offer: enough for the largest buffer this connection may get.
+/// The shift we offer: enough for the largest buffer this connection may get. One that the application gave does not grow.
 pub(super) fn our_scale(options: &TcpOptions, settings: &Settings) -> u8 {
     if settings.tcp_window_scaling {
-        window_scale_for(settings.tcp_rmem[2].max(options.recv_buffer.unwrap_or(0)))
+        let most = options.recv_buffer.unwrap_or(settings.tcp_rmem[2]);
+        window_scale_for(options.window_clamp.map_or(most, |clamp| most.min(clamp)))
     } else {
         0
     }

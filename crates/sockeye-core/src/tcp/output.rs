@@ -12,6 +12,7 @@ use super::seq::SeqNumber;
 use super::tcb::{Bits, Flow, Rexmit, Tcb, millis};
 use super::timers;
 use crate::packet::{Csum, Gso, Mark, Packet};
+use crate::settings::Settings;
 use crate::socket::{Limited, State};
 use crate::wire::tcp::{Flags, Header, MAX_OPTIONS, Options, SackBlocks, build};
 
@@ -53,11 +54,14 @@ fn syn(tcb: &mut Tcb, cx: &mut Cx<'_>, flags: Flags, answer: bool) -> Option<Pac
     if tcb.state == State::SynSent {
         tcb.rcv_edge = tcb.rcv_nxt + tcb.rcv_limit.min(u32::from(u16::MAX));
     }
+    // What came with a SYN takes nothing from it.
+    let window = tcb.first_window();
+    tcb.rcv_edge = tcb.rcv_edge.max(tcb.rcv_nxt + window);
     let header = Header {
         seq: tcb.iss.0,
         ack: if answer { tcb.rcv_nxt.0 } else { 0 },
         flags: flags.and(tcb.ecn_setup_flags(cx.settings)),
-        window: tcb.rcv_edge.after(tcb.rcv_nxt).min(u32::from(u16::MAX)) as u16,
+        window: window as u16,
         ..Header::default()
     };
     let mut options = tcb.syn_options(answer, cx.now, cx.settings);
@@ -140,6 +144,7 @@ fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Pac
         .len
         .min(in_window)
         .min(room.min(pace).max(unit))
+        .min(tcb.burst(unit, cx.settings))
         .min(longest(tcb, unit));
     let len = whole_units(most, unit, run.len);
     Some(send_again(tcb, flow, cx, run.start, len, unit, &options))
@@ -233,7 +238,7 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     if pace < unit.min(len) {
         return held(flow);
     }
-    let len = whole_units(len.min(pace), unit, len);
+    let len = whole_units(len.min(pace).min(tcb.burst(unit, cx.settings)), unit, len);
     tcb.bits.clear(Bits::UNCORK);
     let with_fin = fin && len == unsent;
     Some(send_new(tcb, flow, cx, len, with_fin, unit, &options))
@@ -484,16 +489,19 @@ fn whole_units(most: u32, unit: u32, available: u32) -> u32 {
 }
 
 impl Tcb {
-    /// Is the last segment of these `bytes` the end of several in a row? It then carries PSH, so that a receiver that joins segments passes them on
-    /// (RFC 9293 §3.9.1.2 lets a sender set it where it likes). As Linux has it, a burst is what leaves in a millisecond, two segments at least.
-    fn ends_burst(&self, bytes: u32, unit: u32) -> bool {
-        let segments = bytes.div_ceil(unit);
-        let each_ms = self.rtt.srtt().map_or(u64::MAX, |srtt| {
-            let ratio = if self.cwnd < self.ssthresh / 2 { 200 } else { 120 };
-            u64::from(self.cwnd) * ratio * 1_000_000 / (100 << 10) / (srtt.as_micros() as u64).max(1)
-        });
-        let burst = (each_ms / u64::from(unit)).max(2);
-        segments > 1 && u64::from(segments - 1) % burst >= 1
+    /// Payload of one packet at most, as Linux sizes its own: what leaves in a millisecond, more where the round trip is short, and never beyond half
+    /// the congestion window, so that acknowledgements come while the rest waits.
+    fn burst(&self, unit: u32, settings: &Settings) -> u32 {
+        let half = self.cwnd / 2 / unit;
+        let Some(srtt) = self.rtt.srtt() else {
+            return half.max(1) * unit;
+        };
+        let ratio = if self.cwnd < self.ssthresh / 2 { 200 } else { 120 };
+        let micros = (srtt.as_micros() as u64).max(1);
+        let each_ms = u64::from(self.cwnd) * ratio * 1_000_000 / (100 << 10) / micros;
+        let short = u64::from(MAX_BURST).checked_shr((micros >> 9) as u32).unwrap_or(0);
+        let segments = ((each_ms + short) / u64::from(unit)).max(settings.tcp_min_tso_segs.into());
+        u64::from(half).min(segments).max(1) as u32 * unit
     }
 }
 
@@ -525,7 +533,8 @@ fn data_segment(
     };
     header.flags = header.flags.and(flags);
     let ends_write = seq + bytes == tx_end && !tcb.opt().more;
-    if bytes > 0 && (ends_write || tcb.ends_burst(bytes, unit)) {
+    // Whoever joins segments passes them on where a burst ends (RFC 9293 §3.9.1.2 lets a sender set PSH where it likes).
+    if bytes > 0 && (ends_write || bytes > unit) {
         header.flags = header.flags.and(Flags::PSH);
     }
     if fin {

@@ -6,7 +6,8 @@
 use super::budget::Pressure;
 use super::input::Cx;
 use super::tcb::{Bits, Tcb};
-use crate::socket::State;
+use crate::settings::Settings;
+use crate::socket::{State, TcpOptions};
 use crate::time::{Duration, Instant};
 
 /// How fast the reader takes bytes, to size the buffer by.
@@ -38,7 +39,34 @@ impl Tune {
     }
 }
 
+/// The window that a SYN or its answer offers. As Linux has it: of a buffer that grows by itself half, of one that the application gave all; whole
+/// segments, and what the field holds without a scale.
+pub(super) fn first_window(options: &TcpOptions, settings: &Settings, mss: u32) -> u32 {
+    let space = options.recv_buffer.unwrap_or(settings.tcp_rmem[1] / 2);
+    first_of(options.window_clamp.map_or(space, |clamp| space.min(clamp)), mss)
+}
+
+fn first_of(space: u32, mss: u32) -> u32 {
+    let whole = if space > mss {
+        space / mss.max(1) * mss.max(1)
+    } else {
+        space
+    };
+    whole.min(u32::from(u16::MAX))
+}
+
 impl Tcb {
+    /// The window that our SYN or SYN-ACK offers.
+    pub(super) fn first_window(&self) -> u32 {
+        let given = self
+            .options
+            .as_ref()
+            .is_some_and(|options| options.recv_buffer.is_some());
+        let space = if given { self.rcv_limit } else { self.rcv_limit / 2 };
+        let space = self.opt().window_clamp.map_or(space, |clamp| space.min(clamp));
+        first_of(space, u32::from(self.adv_mss))
+    }
+
     /// Receive buffer not in use.
     fn free_receive(&self) -> u32 {
         self.room_to_receive().max(0) as u32

@@ -130,6 +130,8 @@ impl SackBlocks {
 pub struct FastOpen {
     bytes: [u8; 16],
     len: u8,
+    /// It came, or goes, as an experiment of RFC 6994, as before the option had a number.
+    pub experimental: bool,
 }
 
 impl FastOpen {
@@ -138,12 +140,26 @@ impl FastOpen {
         let mut bytes = [0; 16];
         let len = cookie.len().min(16);
         bytes[..len].copy_from_slice(&cookie[..len]);
-        Self { bytes, len: len as u8 }
+        Self {
+            bytes,
+            len: len as u8,
+            experimental: false,
+        }
     }
 
     /// The cookie; empty in a request.
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Its length in a header, kind and length included.
+    fn option_len(&self) -> usize {
+        let magic = if self.experimental {
+            FAST_OPEN_EXPERIMENT.len()
+        } else {
+            0
+        };
+        2 + magic + self.as_slice().len()
     }
 
     /// True when it asks for a cookie.
@@ -267,7 +283,10 @@ impl Options {
             (FAST_OPEN, _) => self.fast_open = FastOpen::read(value),
             (EXPERIMENT, _) => {
                 if let Some(cookie) = value.strip_prefix(&FAST_OPEN_EXPERIMENT) {
-                    self.fast_open = FastOpen::read(cookie);
+                    self.fast_open = FastOpen::read(cookie).map(|option| FastOpen {
+                        experimental: true,
+                        ..option
+                    });
                 }
             }
             (SACK, n) if n % 8 == 0 => {
@@ -296,7 +315,7 @@ impl Options {
         };
         let fast_open = self
             .fast_open
-            .map_or(0, |option| (2 + option.as_slice().len()).next_multiple_of(4));
+            .map_or(0, |option| option.option_len().next_multiple_of(4));
         let user_timeout = if self.user_timeout.is_some() { 4 } else { 0 };
         timestamps + sack + syn + permitted + fast_open + user_timeout
     }
@@ -335,11 +354,15 @@ impl Options {
             put(&[USER_TIMEOUT, 4, a, b]);
         }
         if let Some(option) = self.fast_open {
-            let cookie = option.as_slice();
-            let len = 2 + cookie.len();
+            let len = option.option_len();
+            if option.experimental {
+                put(&[EXPERIMENT, len as u8]);
+                put(&FAST_OPEN_EXPERIMENT);
+            } else {
+                put(&[FAST_OPEN, len as u8]);
+            }
+            put(option.as_slice());
             put(&[NOP; 3][..len.next_multiple_of(4) - len]);
-            put(&[FAST_OPEN, len as u8]);
-            put(cookie);
         }
         if !self.sack.is_empty() {
             put(&[NOP, NOP, SACK, 2 + 8 * self.sack.len]);
@@ -468,13 +491,17 @@ mod tests {
 
     #[test]
     fn fast_open_cookies_come_in_two_dresses() {
+        let old = |option: FastOpen| FastOpen {
+            experimental: true,
+            ..option
+        };
         for (bytes, want) in [
             (&[FAST_OPEN, 2][..], Some(FastOpen::default())),
             (&[FAST_OPEN, 6, 1, 2, 3, 4], Some(FastOpen::cookie(&[1, 2, 3, 4]))),
-            (&[EXPERIMENT, 4, 0xf9, 0x89], Some(FastOpen::default())),
+            (&[EXPERIMENT, 4, 0xf9, 0x89], Some(old(FastOpen::default()))),
             (
                 &[EXPERIMENT, 8, 0xf9, 0x89, 1, 2, 3, 4],
-                Some(FastOpen::cookie(&[1, 2, 3, 4])),
+                Some(old(FastOpen::cookie(&[1, 2, 3, 4]))),
             ),
             (&[EXPERIMENT, 8, 0xf9, 0x88, 1, 2, 3, 4], None),
             (&[EXPERIMENT, 3, 0xf9], None),

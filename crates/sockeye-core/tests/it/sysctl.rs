@@ -47,6 +47,7 @@ fn ends(setting: &Setting) -> Vec<String> {
     match &setting.form {
         Form::Flag => vec!["0".into(), "1".into()],
         Form::Word(words) => words.iter().map(|&word| word.to_owned()).collect(),
+        Form::Key => vec!["00000000-00000000-00000000-00000000".into()],
         Form::Number { range, .. } => {
             let ends = [range.start(), range.end()];
             ends.map(|end| vec![end.to_string(); setting.numbers].join(" ")).into()

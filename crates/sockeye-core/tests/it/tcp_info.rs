@@ -79,7 +79,7 @@ fn a_connection_that_was_just_opened() {
         segs_in: 1,
         min_rtt: 20_000,
         delivered: 1,
-        snd_wnd: 65_535,
+        snd_wnd: 64_240,
         rcv_wnd: 131_072,
         limited: [10, 0, 0, 0, 0, 0].map(Duration::from_millis),
         ..TcpInfo::default()

@@ -21,11 +21,15 @@ impl Script {
                 tokens: tokens(text)?,
                 here: 0,
                 depth: 0,
+                v6: false,
             };
+            let flags = parser.flags()?;
+            let is_v6 = |flag: &Flag| flag.name == "ip_version" && flag.value == "ipv6";
+            parser.v6 = flags.iter().any(is_v6);
             Ok(Self {
                 name: name.to_owned(),
                 head: head_comments(text),
-                flags: parser.flags()?,
+                flags,
                 events: parser.events()?,
             })
         };
@@ -44,6 +48,8 @@ struct Parser {
     here: usize,
     /// Brackets open, so that nobody drives us out of stack.
     depth: u32,
+    /// `--ip_version=ipv6`
+    v6: bool,
 }
 
 impl Parser {
@@ -127,9 +133,8 @@ impl Parser {
         let mut flags = Vec::new();
         while self.token().kind == Kind::Flag {
             let Token { at, text, .. } = self.token().clone();
-            let Some((name, value)) = text.trim_start_matches('-').split_once('=') else {
-                return wrong(at, format!("{text} has no value: {text}=VALUE"));
-            };
+            let text = text.trim_start_matches('-');
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
             flags.push(Flag {
                 at,
                 name: name.to_owned(),
@@ -142,14 +147,6 @@ impl Parser {
 
     fn events(&mut self) -> Result<Vec<Event>, Wrong> {
         let mut events = Vec::new();
-        // Commands that come before all events have no time.
-        while self.token().kind == Kind::Command {
-            let at = self.at();
-            let text = self.token().text.clone();
-            let action = self.command();
-            let when = When::After(Duration::ZERO);
-            events.push(Event { at, text, when, action });
-        }
         while self.token().kind != Kind::End {
             events.push(self.event()?);
         }
@@ -158,7 +155,11 @@ impl Parser {
 
     fn event(&mut self) -> Result<Event, Wrong> {
         let (at, first) = (self.at(), self.here);
-        let when = self.when()?;
+        // Commands that come before and after all others have no time.
+        let when = match self.token().kind {
+            Kind::Command => When::After(Duration::ZERO),
+            _ => self.when()?,
+        };
         let action = match &self.token().kind {
             Kind::Sign('<' | '>') => Action::Packet(self.packet()?),
             Kind::Command => self.command(),

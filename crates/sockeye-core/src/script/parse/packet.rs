@@ -210,14 +210,26 @@ impl Parser {
                 TcpOption::Timestamps { value, echo }
             }
             "FO" => self.cookie()?,
+            "FOEXP" => match self.cookie()? {
+                TcpOption::FastOpen(cookie) => TcpOption::FastOpenExperiment(cookie.unwrap_or_default()),
+                other => other,
+            },
+            "md5" => {
+                let Some(digest) = hex(&self.token().text).filter(|digest| digest.len() == 16) else {
+                    return self.expected("a digest of 16 bytes in hexadecimal");
+                };
+                self.step();
+                TcpOption::Raw([&[19, 18][..], &digest].concat())
+            }
             "uto" => self.user_timeout()?,
             other => {
-                let known = "mss, wscale, sackOK, sack, TS, FO, uto, nop, eol, 0xHEX";
+                let known = "mss, wscale, sackOK, sack, TS, FO, FOEXP, uto, md5, nop, eol, 0xHEX";
                 return wrong(at, format!("`{other}` is no TCP option: {known} are"));
             }
         })
     }
 
+    /// In hexadecimal, or by the names that Linux's scripts have for the cookies of their two keys between the addresses that they use.
     fn cookie(&mut self) -> Result<TcpOption, Wrong> {
         if self.token().kind == Kind::Ellipsis {
             self.step();
@@ -226,7 +238,14 @@ impl Parser {
         if !matches!(self.token().kind, Kind::Word | Kind::Int(_)) {
             return Ok(TcpOption::FastOpen(Some(Vec::new())));
         }
-        let Some(cookie) = hex(&self.token().text).filter(|cookie| cookie.len() <= 16) else {
+        let named = match (self.token().text.as_str(), self.v6) {
+            ("TFO_COOKIE", false) => "3021b9d889017eeb",
+            ("TFO_COOKIE", true) => "c1d1e9742a47a9bc",
+            ("TFO_COOKIE_ZERO", false) => "b7c12350a90dc8f5",
+            ("TFO_COOKIE_ZERO", true) => "82af1a8f9a205c34",
+            (text, _) => text,
+        };
+        let Some(cookie) = hex(named).filter(|cookie| cookie.len() <= 16) else {
             return self.expected("a cookie of up to 16 bytes in hexadecimal");
         };
         self.step();

@@ -52,12 +52,17 @@ fn what_is_wrong_is_said_with_file_line_and_column() {
         ("x", "a.pkt:1:1:", "a time"),
         ("99999999999 close(3) = 0", "a.pkt:1:1:", "a year"),
         ("+0 close(3) = 0 %{", "a.pkt:1:17:", "}%"),
-        ("--mss", "a.pkt:1:1:", "VALUE"),
         ("+0 %{ assert 1 + }%", "a.pkt:1:18:", "expected"),
     ] {
         let said = fault(text);
         assert!(said.starts_with(place) && said.contains(word), "{text}: {said}");
     }
+    let missing = Script::parse("a.pkt", "--mss")
+        .unwrap()
+        .setup()
+        .unwrap_err()
+        .to_string();
+    assert!(missing.starts_with("a.pkt:1:1:"), "{missing}");
     let flag = Script::parse("a.pkt", "--frob=1")
         .unwrap()
         .setup()
