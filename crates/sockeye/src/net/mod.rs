@@ -4,7 +4,7 @@
 //! [`Host::scope`](crate::Host::scope) or [`Host::make_default`](crate::Host::make_default), or with the host's own methods
 //! ([`Host::tcp_connect`](crate::Host::tcp_connect), ...), which need none of these.
 //!
-//! Errors are those that tokio gives: same kind, same errno. Futures are as safe to drop as tokio's. What differs:
+//! Errors are those that tokio gives: same kind, same errno; [`reason`] tells more. Futures are as safe to drop as tokio's. What differs:
 //!
 //! - There is no descriptor, so no `from_std`, `into_std`, `as_raw_fd`; devices cannot be bound.
 //! - A name is looked up among the host's own ([`HostBuilder::name`](crate::host::HostBuilder::name)), then by the name servers that it was
@@ -21,6 +21,7 @@ mod tcp;
 mod udp;
 
 pub use address::{ToSocketAddrs, lookup_host};
+pub use errors::{Reason, reason};
 pub use sockeye_core::socket::{Outgoing, Received};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf};
 pub use udp::UdpSocket;
