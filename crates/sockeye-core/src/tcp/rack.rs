@@ -30,7 +30,7 @@ pub(super) struct Rack {
     pub(super) reordering_seen: bool,
     /// RACK.reo_wnd_mult - 1: round trips with a DSACK.
     steps: u8,
-    /// Longest that something taken for lost came after the moment at which it was expected.
+    /// Longest that something overtaken, or taken for lost, came after the moment at which it was expected.
     late: Duration,
     /// Recoveries until `steps` and `late` are forgotten.
     persist: u8,
@@ -52,8 +52,8 @@ impl Rack {
         }
     }
 
-    /// What left at `departure` and was taken for lost arrived after all. With this window we would have waited for it; RFC 8985 §6.2 step 4
-    /// gets there by a needless recovery and a DSACK for every quarter of a round trip.
+    /// What left at `departure` arrived behind what had left later, or was taken for lost before. With this window we wait for it; RFC 8985 §6.2 step 4
+    /// gets there by a needless recovery and a DSACK for every quarter of a round trip, and forgets while the path goes on reordering.
     fn on_late(&mut self, now: Instant, departure: Instant) {
         let late = now.since(departure).saturating_sub(self.rtt);
         if 2 * late >= self.late {
@@ -74,8 +74,8 @@ impl Rack {
 /// RFC 8985 §6.2 steps 2 to 4, as far as they follow from the acknowledgement itself.
 pub(super) fn update(tcb: &Tcb, flow: &mut Flow, event: &AckEvent, told: &Delivered) {
     let rack = &mut flow.recovery.rack;
-    rack.reordering_seen |= told.overtaken;
-    if let Some(departure) = told.lost_in_vain {
+    rack.reordering_seen |= told.overtaken.is_some();
+    for departure in [told.overtaken, told.lost_in_vain].into_iter().flatten() {
         rack.on_late(event.now, departure);
     }
     if rack.dsack_round.is_some_and(|round| round.at_or_before(tcb.snd_una)) {

@@ -117,8 +117,8 @@ pub(super) struct Delivered {
     pub(super) rtt_from: Option<Instant>,
     /// Something resent is among them: the others may have waited for it at the remote, so no departure makes a sample. RFC 6298 §3 (Karn).
     pub(super) ambiguous: bool,
-    /// A run that was never resent was delivered below one that had been before: the path reorders. RFC 8985 §6.2 step 3.
-    pub(super) overtaken: bool,
+    /// Earliest departure of a run that was never resent and was delivered below one that had been before: the path reorders. RFC 8985 §6.2 step 3.
+    pub(super) overtaken: Option<Instant>,
     /// Earliest departure of a run that was taken for lost and arrived without being sent again.
     pub(super) lost_in_vain: Option<Instant>,
 }
@@ -145,13 +145,19 @@ impl Delivered {
         self.ambiguous |= run.resent;
         if !run.resent {
             self.originals += run.len;
-            self.rtt_from = Some(self.rtt_from.map_or(run.at, |at| at.min(run.at)));
-            self.overtaken |= below_fack;
+            self.rtt_from = earlier(self.rtt_from, run.at);
+            if below_fack {
+                self.overtaken = earlier(self.overtaken, run.at);
+            }
             if run.fate == Fate::Lost {
-                self.lost_in_vain = Some(self.lost_in_vain.map_or(run.at, |at| at.min(run.at)));
+                self.lost_in_vain = earlier(self.lost_in_vain, run.at);
             }
         }
     }
+}
+
+fn earlier(known: Option<Instant>, at: Instant) -> Option<Instant> {
+    Some(known.map_or(at, |known| known.min(at)))
 }
 
 /// The runs, in sequence order.

@@ -70,11 +70,11 @@ impl Stats {
         counters.tcp_delivered += u64::from(told.segs);
         counters.tcp_delivered_ce += u64::from(marked);
         counters.tcp_dsack_recv += u64::from(twice);
-        counters.tcp_sack_reorder += u64::from(told.overtaken);
+        counters.tcp_sack_reorder += u64::from(told.overtaken.is_some());
         self.delivered = self.delivered.wrapping_add(told.segs);
         self.delivered_ce = self.delivered_ce.wrapping_add(marked);
         self.dsacks = self.dsacks.wrapping_add(twice.into());
-        self.reorderings = self.reorderings.wrapping_add(told.overtaken.into());
+        self.reorderings = self.reorderings.wrapping_add(told.overtaken.is_some().into());
     }
 
     /// A segment leaves with this window.
