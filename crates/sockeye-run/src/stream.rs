@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, shutdown, sockopt};
 use sockeye_core::Instant;
-use sockeye_core::buf::Pool;
+use sockeye_core::buf::{Pool, Rope};
 use sockeye_core::error::WriteError;
 use sockeye_core::socket::{Close, Shutdown, SocketId, TcpId};
 use sockeye_sys::queue;
@@ -104,8 +104,7 @@ impl Supervisor {
             }
         }
         let host = &mut self.network.host;
-        let pool = host.pool().clone();
-        let out = from_program(host, &pool, self.now, tcp, stream, end, seen);
+        let out = from_program(host, &self.pool, self.now, tcp, stream, end, seen);
         let back = to_program(host, self.now, tcp, stream, end);
         if stream.lag.lies() && !std::mem::replace(&mut stream.lag.listed, true) {
             self.lagging.push(id);
@@ -209,7 +208,7 @@ impl Supervisor {
                     stream.lag.catch_up(end);
                 }
                 stream.error = error;
-                stream.to_program = sockeye_core::buf::Rope::new();
+                stream.to_program = Rope::new();
                 stream.to_host = Bytes::new();
             }
         }
@@ -359,9 +358,7 @@ fn to_program(host: &mut sockeye_core::Host, now: Instant, tcp: TcpId, stream: &
         if stream.to_program.is_empty() && host.tcp_read(now, tcp, READ, &mut stream.to_program) == 0 {
             return Moved::All;
         }
-        let slices: Vec<IoSlice<'_>> = stream.to_program.slices().take(SLICES).map(IoSlice::new).collect();
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match sendmsg(end, &slices, &mut SendAncillaryBuffer::default(), flags) {
+        match send_front(end, &stream.to_program) {
             Ok(n) => stream.to_program.drop_front(n),
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => return Moved::Full,
@@ -373,4 +370,21 @@ fn to_program(host: &mut sockeye_core::Host, now: Instant, tcp: TcpId, stream: &
         }
     }
     Moved::More
+}
+
+/// Writes from the front of `rope` to the pair; how much it took.
+fn send_front(end: &OwnedFd, rope: &Rope) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let mut rest = rope.slices();
+    let first = rest.next().unwrap_or_default();
+    let Some(second) = rest.next() else {
+        return send(end, first, flags);
+    };
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let mut count = 0;
+    for (place, slice) in slices.iter_mut().zip([first, second].into_iter().chain(rest)) {
+        *place = IoSlice::new(slice);
+        count += 1;
+    }
+    sendmsg(end, &slices[..count], &mut SendAncillaryBuffer::default(), flags)
 }

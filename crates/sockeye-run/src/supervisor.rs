@@ -19,6 +19,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use sockeye_core::Instant;
+use sockeye_core::buf::Pool;
 use sockeye_core::socket::State as TcpState;
 use sockeye_sys::seccomp::Listener;
 use sockeye_sys::signal::SignalFd;
@@ -50,6 +51,8 @@ pub(crate) struct Supervisor {
     pub(crate) epoll: OwnedFd,
     signals: SignalFd,
     pub(crate) network: Network,
+    /// The host's buffers.
+    pub(crate) pool: Pool,
     pub(crate) socks: Sockets,
     pub(crate) tasks: Tasks,
     pub(crate) held: Vec<Held>,
@@ -111,6 +114,7 @@ impl Run {
                 listener: launched.listener,
                 epoll,
                 signals,
+                pool: network.host.pool().clone(),
                 network,
                 socks: Sockets::default(),
                 tasks: Tasks::new(),
@@ -156,10 +160,11 @@ impl Supervisor {
         let mut events = Vec::with_capacity(256);
         // It may have ended before we listened for signals.
         self.reap();
+        // When the network has something to do, as it was before we waited: what was begun since is due later than now.
+        let mut due = None;
         loop {
-            self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
             self.network.report();
-            if self.network.poll_timeout().is_some_and(|at| at <= self.now) {
+            if due.is_some_and(|at| at <= self.now) {
                 // What has arrived comes before what fell due: after a pause an answer may be here already.
                 self.look_at_ready();
                 self.network.turn(self.now);
@@ -174,9 +179,12 @@ impl Supervisor {
             if quiet && let Some(capture) = &mut self.network.link.capture {
                 capture.flush();
             }
-            let wait = self.time_to_wait(quiet);
+            due = self.network.poll_timeout();
+            let wait = self.time_to_wait(quiet, due);
             events.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref()) {
+            let waited = epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), wait.as_ref());
+            self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
+            match waited {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => {
@@ -184,7 +192,6 @@ impl Supervisor {
                     return;
                 }
             }
-            self.now = Instant::from_nanos(self.epoch.elapsed().as_nanos() as u64);
             // Sockets first: a call may count on a close that came before it, and both are told at once.
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
@@ -292,14 +299,9 @@ impl Supervisor {
         }
     }
 
-    fn time_to_wait(&self, quiet: bool) -> Option<Timespec> {
+    fn time_to_wait(&self, quiet: bool, due: Option<Instant>) -> Option<Timespec> {
         let at = if quiet {
-            let all = [
-                self.network.poll_timeout(),
-                self.held_timeout(),
-                self.lags_until(),
-                self.give_up,
-            ];
+            let all = [due, self.held_timeout(), self.lags_until(), self.give_up];
             all.into_iter().flatten().min()?
         } else {
             self.now

@@ -110,6 +110,9 @@ impl Host {
 
     /// Segments that belong to no connection.
     fn send_replies(&mut self, now: Instant) {
+        if self.tcp.replies.is_empty() {
+            return;
+        }
         let mut replies = std::mem::take(&mut self.tcp.replies);
         for Reply {
             tuple,
