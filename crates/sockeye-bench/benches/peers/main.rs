@@ -16,6 +16,7 @@ mod request;
 mod run;
 mod smoltcp_peer;
 mod tasks;
+mod tun;
 
 use report::Report;
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ const ROWS: &[Row] = &[
     row(4, request::beside_idle),
     row(5, request::calls),
     row(6, memory::idle),
+    row(7, tun::to_us),
+    row(8, tun::to_kernel),
     row(9, run::bulk),
     row(10, run::request_response),
     row(11, run::web),

@@ -27,6 +27,8 @@ use tokio::io::unix::AsyncFd;
 const LONGEST: usize = 64 << 10;
 /// Pieces of one packet that are handed over without being copied together first.
 const PIECES: usize = 64;
+/// Bytes of one batch: with more, each would have left the processor's cache before anyone looks at it.
+const BATCH: usize = 1 << 20;
 
 /// A link to the machine's own TCP/IP, by a TUN or TAP device.
 ///
@@ -248,23 +250,27 @@ impl Tun {
     pub fn try_recv(&mut self, batch: &mut Vec<Packet>, max: usize) -> io::Result<usize> {
         let before = batch.len();
         for nth in 0..self.queues.len() {
-            self.recv_from(nth, batch, before + max)?;
+            let _ = self.recv_from(nth, batch, before + max)?;
         }
         Ok(batch.len() - before)
     }
 
-    /// Reads one queue until it is empty, or `batch` holds `limit` packets.
-    fn recv_from(&self, nth: usize, batch: &mut Vec<Packet>, limit: usize) -> io::Result<()> {
+    /// Reads one queue until it is empty (`true`), or the batch is full.
+    fn recv_from(&self, nth: usize, batch: &mut Vec<Packet>, limit: usize) -> io::Result<bool> {
         let device = &self.queues[nth].device;
-        while batch.len() < limit {
+        let mut bytes = 0;
+        while batch.len() < limit && bytes < BATCH {
             match self.read(device) {
-                Ok(Some(packet)) => batch.push(packet),
-                Ok(None) => return Ok(()),
+                Ok(Some(packet)) => {
+                    bytes += packet.total_len();
+                    batch.push(packet);
+                }
+                Ok(None) => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn read(&self, device: &tun::Tun) -> io::Result<Option<Packet>> {
@@ -416,18 +422,15 @@ impl Link for Tun {
         let (before, limit) = (batch.len(), batch.len() + max);
         for (nth, queue) in self.queues.iter().enumerate() {
             let Some(watched) = &queue.watched else { continue };
-            while batch.len() < limit {
-                let Poll::Ready(guard) = watched.poll_read_ready(cx) else {
-                    break;
-                };
-                let had = batch.len();
-                self.recv_from(nth, batch, limit)?;
-                if batch.len() == limit {
-                    break;
+            // Readiness is forgotten only once the queue is empty, and asked for again only while there is nothing to give.
+            while batch.len() < limit
+                && let Poll::Ready(guard) = watched.poll_read_ready(cx)
+            {
+                let is_empty = self.recv_from(nth, batch, limit)?;
+                if is_empty {
+                    guard?.clear_ready();
                 }
-                // It was read until it was empty.
-                guard?.clear_ready();
-                if batch.len() > had {
+                if batch.len() > before {
                     break;
                 }
             }
