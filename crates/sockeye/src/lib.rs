@@ -44,5 +44,7 @@ pub mod names;
 pub mod net;
 pub mod services;
 pub mod services_registry;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use host::{Host, HostBuilder, Interface, Pump};

@@ -425,6 +425,12 @@ impl Host {
         Some(self.tcp.conn(id)?.tuple.remote())
     }
 
+    /// The next sequence number expected from the remote, for whoever forges segments (a simulated middlebox); `None` before SYN was received.
+    pub fn tcp_rcv_nxt(&self, id: TcpId) -> Option<u32> {
+        let tcb = self.tcp.conn(id)?;
+        (!matches!(tcb.state, State::Closed | State::SynSent)).then_some(tcb.rcv_nxt().0)
+    }
+
     /// The options as they were set.
     pub fn tcp_options(&self, id: TcpId) -> TcpOptions {
         self.tcp

@@ -21,7 +21,7 @@ pub use delay::{Distribution, HOLD};
 pub use discipline::{Codel, Discipline, Step};
 pub use loss::Loss;
 pub use pipe::Pipe;
-pub use too_big::too_big_answer;
+pub use too_big::{too_big_answer, unreachable_answer};
 
 use crate::packet::{Mark, Packet};
 use crate::time::Duration;

@@ -16,10 +16,15 @@ const ERROR_V6: usize = 1280;
 /// The ICMP message to the sender of `packet`, which is longer than `mtu`; it comes from the address that the packet was sent to, since
 /// the narrow link has none. On Ethernet the hardware addresses change places. `None` for packets that no error is sent about.
 pub fn too_big_answer(packet: &Packet, mtu: u32) -> Option<Packet> {
+    unreachable_answer(packet, Unreachable::TooBig(mtu))
+}
+
+/// As [`too_big_answer`], for any reason that a packet does not get further.
+pub fn unreachable_answer(packet: &Packet, why: Unreachable) -> Option<Packet> {
     let bytes = packet.to_vec();
     let (link, ip) = bytes.split_at_checked(usize::from(packet.meta.l3))?;
     let quote = |headers: usize, most: usize| Bytes::copy_from_slice(&ip[..ip.len().min(most - headers)]);
-    let why = icmp::Message::Error(Unreachable::TooBig(mtu));
+    let why = icmp::Message::Error(why);
     let mut answer;
     match ip.first()? >> 4 {
         4 => {

@@ -526,6 +526,11 @@ impl Tcb {
         self.tell();
     }
 
+    /// The next sequence number expected. RFC 9293 §3.3.1.
+    pub(crate) const fn rcv_nxt(&self) -> SeqNumber {
+        self.rcv_nxt
+    }
+
     /// When any timer of this connection is due next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         // Asked after every segment: compared one by one, for an iterator over an array of options costs more than the rest of it.

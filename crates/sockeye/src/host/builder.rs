@@ -226,6 +226,16 @@ impl HostBuilder {
         Ok((host, pump))
     }
 
+    /// The host of a simulated machine, which shares its time and its names with the others and is moved along by the simulation.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(self, time: Arc<AtomicU64>, names: super::SharedNames) -> Result<Host, BuildError> {
+        let mut host = self.assemble(Clock::Shared(time))?;
+        if let Some(handle) = Arc::get_mut(&mut host.handle) {
+            handle.shared_names = Some(names);
+        }
+        Ok(host)
+    }
+
     fn assemble(mut self, clock: Clock) -> Result<Host, BuildError> {
         if let Some(error) = self.wrong {
             return Err(BuildError::Sysctl(error));
@@ -292,6 +302,8 @@ impl HostBuilder {
                 shard: Arc::new(Shard::new(host, ports, clock, strays)),
                 names: names(&self.names),
                 resolver: Resolver::new(self.resolver, seed),
+                #[cfg(feature = "sim")]
+                shared_names: None,
             }),
         })
     }

@@ -1,6 +1,8 @@
 //! Where a host's time comes from.
 
 use sockeye_core::Instant;
+#[cfg(feature = "sim")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A host's clock.
@@ -12,6 +14,9 @@ pub(crate) enum Clock {
     Real(std::time::Instant),
     /// The user's: nanoseconds, as told last.
     Told(AtomicU64),
+    /// A simulation's, the same for all its hosts: nanoseconds.
+    #[cfg(feature = "sim")]
+    Shared(Arc<AtomicU64>),
 }
 
 impl Clock {
@@ -20,6 +25,8 @@ impl Clock {
             Self::Tokio(start) => Instant::ZERO + start.elapsed(),
             Self::Real(start) => Instant::ZERO + start.elapsed(),
             Self::Told(nanos) => Instant::from_nanos(nanos.load(Ordering::Relaxed)),
+            #[cfg(feature = "sim")]
+            Self::Shared(nanos) => Instant::from_nanos(nanos.load(Ordering::Relaxed)),
         }
     }
 

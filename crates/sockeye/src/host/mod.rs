@@ -18,6 +18,8 @@ pub use builder::{HostBuilder, Interface};
 pub use current::{Entered, Scope};
 pub use pump::Pump;
 
+#[cfg(feature = "sim")]
+pub(crate) use shard::Next;
 pub(crate) use shard::{Shard, Stack};
 pub(crate) use waiters::{Want, WhoWaits};
 
@@ -29,6 +31,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+#[cfg(feature = "sim")]
+use std::sync::PoisonError;
 
 /// An Internet host: IP, UDP and TCP in user space, over the links it was built with. Clones are the same host; so are its sockets, which
 /// keep it alive.
@@ -63,7 +67,13 @@ struct Handle {
     shard: Arc<Shard>,
     names: BTreeMap<String, Vec<IpAddr>>,
     resolver: Resolver,
+    #[cfg(feature = "sim")]
+    shared_names: Option<SharedNames>,
 }
+
+/// Names that all machines of a simulation know, whenever they were added.
+#[cfg(feature = "sim")]
+pub(crate) type SharedNames = Arc<std::sync::Mutex<BTreeMap<String, Vec<IpAddr>>>>;
 
 impl Drop for Handle {
     fn drop(&mut self) {
@@ -126,10 +136,20 @@ impl Host {
 
     /// The addresses of a name: the host's own table first, then its name servers.
     pub(crate) async fn addresses_of(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        match self.handle.names.get(&crate::names::normal(name)) {
-            Some(known) => Ok(known.clone()),
+        match self.known(&crate::names::normal(name)) {
+            Some(known) => Ok(known),
             None => self.handle.resolver.lookup(self, name).await,
         }
+    }
+
+    fn known(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let own = self.handle.names.get(name).cloned();
+        #[cfg(feature = "sim")]
+        let own = own.or_else(|| {
+            let shared = self.handle.shared_names.as_ref()?.lock();
+            shared.unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        });
+        own
     }
 
     pub(crate) fn shard(&self) -> &Shard {
