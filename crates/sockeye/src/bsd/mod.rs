@@ -33,7 +33,8 @@
 //!
 //! How: the program's descriptor is one end of a socket pair; one thread of the process serves the other ends. What follows from that:
 //! a write has succeeded when the pair took it, `EPIPE` and `ECONNRESET` may come a call later; the operating system's own `recvfrom`,
-//! `getsockname`, `setsockopt` and `ioctl` speak of the pair, ours of the socket; on a datagram socket the system's `read` gives payload only.
+//! `getsockname`, `setsockopt` and `ioctl` speak of the pair, ours of the socket; on a datagram socket the system's `read` gives payload only,
+//! and a pending error shows as `POLLIN`, not `POLLERR`.
 
 mod address;
 mod connection;
@@ -101,7 +102,6 @@ pub fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<i32> {
         (SOCK_DGRAM, 0 | IPPROTO_UDP) => Kind::Datagram(Box::default()),
         (SOCK_RAW, _) => return Err(errno(Errno::EPERM)),
         (SOCK_STREAM | SOCK_DGRAM, _) => return Err(errno(Errno::EPROTONOSUPPORT)),
-        (0, _) => return Err(errno(Errno::EINVAL)),
         _ => return Err(errno(Errno::ESOCKTNOSUPPORT)),
     };
     let (_, app) = Sock::make(&Host::current()?, family, Options::default(), kind)?;

@@ -135,8 +135,9 @@ impl Sock {
     fn release(&self) {
         let mut inner = self.lock();
         inner.end = None;
-        if let Kind::Stream(stream) = &mut inner.kind {
-            stream.let_go(&self.host);
+        match &mut inner.kind {
+            Kind::Stream(stream) => stream.let_go(&self.host),
+            Kind::Datagram(datagram) => datagram.socket = None,
         }
         drop(inner);
         if let Ok(service) = service() {

@@ -238,8 +238,9 @@ impl Sock {
             Place::Connected(_) => {}
             _ => return hung_up,
         }
-        let unread = !stream.to_app.is_empty() || matches!(sockopt::socket_error(ours), Ok(Err(_)));
-        if hung_up && (unread || linger == Some(0)) {
+        // Asked only once it has closed: asking takes the error away.
+        let unread = || !stream.to_app.is_empty() || matches!(sockopt::socket_error(ours), Ok(Err(_)));
+        if hung_up && (linger == Some(0) || unread()) {
             reset(stream);
             return true;
         }

@@ -1,5 +1,6 @@
 //! Socket calls on descriptors, ours and the operating system's own on the same descriptors.
 
+mod both;
 mod datagrams;
 #[path = "../../examples/descriptors.rs"]
 mod example;

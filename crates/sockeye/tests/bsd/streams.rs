@@ -354,7 +354,7 @@ fn what_is_no_socket_and_no_kind_of_one_is_refused() {
         (AF_INET, SOCK_STREAM, 17, 93),
         (AF_INET, SOCK_DGRAM, 6, 93),
         (AF_INET6, SOCK_RAW, 0, 1),
-        (AF_INET, 0, 0, EINVAL),
+        (AF_INET, 0, 0, 94),
         (AF_INET, 4, 0, 94),
     ];
     for (family, kind, protocol, want) in kinds {
