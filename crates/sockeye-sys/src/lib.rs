@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod interfaces;
 pub mod memory;
 pub mod net;
+pub mod packet;
 pub mod packetdrill;
 pub mod pair;
 pub mod queue;

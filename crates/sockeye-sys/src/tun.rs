@@ -141,10 +141,7 @@ impl Tun {
     /// # Errors
     /// `ENODEV` when the device was deleted.
     pub fn mtu(&self) -> io::Result<u32> {
-        let mut request = self.request();
-        ioctl(&any_socket()?, libc::SIOCGIFMTU, &mut request)?;
-        // SAFETY: SIOCGIFMTU filled in this member of the union.
-        Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+        mtu_of(self.name())
     }
 
     /// Brings the device up.
@@ -264,12 +261,27 @@ impl Tun {
 /// # Errors
 /// When there are no sockets to be had.
 pub fn exists(name: &str) -> io::Result<bool> {
-    let Ok(name) = padded(name) else { return Ok(false) };
-    match ioctl(&any_socket()?, libc::SIOCGIFINDEX, &mut request(name)) {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+    match index_of(name) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The index of a network device.
+pub(crate) fn index_of(name: &str) -> io::Result<i32> {
+    let mut request = request(padded(name)?);
+    ioctl(&any_socket()?, libc::SIOCGIFINDEX, &mut request)?;
+    // SAFETY: SIOCGIFINDEX filled in this member of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
+}
+
+/// The MTU of a network device, in bytes.
+pub(crate) fn mtu_of(name: &str) -> io::Result<u32> {
+    let mut request = request(padded(name)?);
+    ioctl(&any_socket()?, libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: SIOCGIFMTU filled in this member of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
 }
 
 /// A name as requests hold it.
@@ -311,7 +323,7 @@ impl AsFd for Tun {
     }
 }
 
-fn check(result: libc::c_int) -> io::Result<()> {
+pub(crate) fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -319,7 +331,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
     }
 }
 
-fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
+pub(crate) fn owned(result: libc::c_int) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd as _;
     check(result)?;
     // SAFETY: a call that succeeded gave this descriptor to us and nobody else.

@@ -5,6 +5,8 @@
 //! | [`pair`] | two hosts in one process; super-segments pass whole, nothing is copied |
 //! | [`channel`] | packets that you already hold: a VPN, a microVM, a capture |
 //! | [`Tun`] | the machine's own TCP/IP, by a TUN or TAP device |
+//! | [`Udp`] | a host on another machine, one packet in each datagram |
+//! | [`Ethernet`] | a wire of the machine's, as a station of its own |
 //! | [`Impaired`] | any of these, as bad as asked for |
 //! | your own | implement [`Link`] |
 //!
@@ -70,15 +72,19 @@
 //! ```
 
 mod channel;
+mod ethernet;
 mod impaired;
 mod memory;
 mod queue;
 mod tun;
+mod udp;
 
 pub use channel::{Wire, channel};
+pub use ethernet::Ethernet;
 pub use impaired::Impaired;
 pub use memory::{MemoryLink, pair};
 pub use tun::{Kind as TunKind, Offload, Tun, TunError, TunOptions};
+pub use udp::Udp;
 
 use bytes::Bytes;
 use sockeye_core::host::Medium;

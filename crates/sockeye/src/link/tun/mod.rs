@@ -4,6 +4,7 @@
 //! whoever needs them. What the kernel refuses of that is done without, and [`Tun::offload`] tells.
 
 mod error;
+pub(super) mod frames;
 mod vnet;
 
 pub use error::{Kind, TunError};
@@ -12,21 +13,16 @@ use super::{Caps, Link};
 use sockeye_core::buf::Pool;
 use sockeye_core::host::Medium;
 use sockeye_core::packet::Gso;
-use sockeye_core::wire::packet_from_bytes;
 use sockeye_core::{Instant, Packet, gso};
-use sockeye_sys::tun::{self, Attach, VNET_HEADER_LEN, offload};
+use sockeye_sys::tun::{self, Attach, offload};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::unix::AsyncFd;
 
-/// The longest that a device gives at once.
-const LONGEST: usize = 64 << 10;
-/// Pieces of one packet that are handed over without being copied together first.
-const PIECES: usize = 64;
 /// Bytes of one batch: with more, each would have left the processor's cache before anyone looks at it.
 const BATCH: usize = 1 << 20;
 
@@ -260,7 +256,7 @@ impl Tun {
         let device = &self.queues[nth].device;
         let mut bytes = 0;
         while batch.len() < limit && bytes < BATCH {
-            match self.read(device) {
+            match frames::read(&**device, self.vnet_header, self.caps.medium, &self.pool) {
                 Ok(Some(packet)) => {
                     bytes += packet.total_len();
                     batch.push(packet);
@@ -271,33 +267,6 @@ impl Tun {
             }
         }
         Ok(false)
-    }
-
-    fn read(&self, device: &tun::Tun) -> io::Result<Option<Packet>> {
-        let mut header = [0; VNET_HEADER_LEN];
-        let skip = if self.vnet_header { VNET_HEADER_LEN } else { 0 };
-        let mut outcome = Ok(None);
-        let bytes = self.pool.fill(LONGEST, |buffer| {
-            let room = buffer.len();
-            outcome = device.receive_vectored(&mut [IoSliceMut::new(&mut header[..skip]), IoSliceMut::new(buffer)]);
-            let len = outcome
-                .as_ref()
-                .ok()
-                .copied()
-                .flatten()
-                .unwrap_or(0)
-                .saturating_sub(skip);
-            // One that was longer is cut off, and so is nothing.
-            if len <= room { len } else { 0 }
-        });
-        if outcome?.is_none() {
-            return Ok(None);
-        }
-        let mut packet = packet_from_bytes(bytes, self.caps.medium);
-        if self.vnet_header {
-            vnet::apply(&header, &mut packet);
-        }
-        Ok(Some(packet))
     }
 
     /// Hands packets from the front of `batch` to the kernel until it is empty. What the kernel does not take (the device is down, the
@@ -311,7 +280,7 @@ impl Tun {
                 self.split_front(batch);
                 continue;
             }
-            match self.write(packet) {
+            match frames::write(&*self.queues[0].device, self.vnet_header, packet) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock || is_gone(&error) => return Err(error),
                 Err(error) => tracing::debug!(%error, "a packet was not taken"),
@@ -331,33 +300,6 @@ impl Tun {
                 batch.push_front(part);
             }
         }
-    }
-
-    fn write(&self, packet: &mut Packet) -> io::Result<()> {
-        let header = if self.vnet_header {
-            vnet::describe(packet)
-        } else {
-            [0; VNET_HEADER_LEN]
-        };
-        let device = &self.queues[0].device;
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut count = 0;
-        let mut put = |piece| {
-            pieces[count] = IoSlice::new(piece);
-            count += 1;
-        };
-        if self.vnet_header {
-            put(&header[..]);
-        }
-        put(packet.head.as_slice());
-        let whole;
-        if packet.body.len() <= PIECES - 2 {
-            packet.body.iter().for_each(|slice| put(slice));
-        } else {
-            whole = packet.bytes_from(packet.head.len());
-            put(&whole);
-        }
-        device.send_vectored(&pieces[..count])
     }
 
     /// Has the runtime watch the device, if there is one here.
