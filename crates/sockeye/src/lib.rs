@@ -48,3 +48,4 @@ pub mod services_registry;
 pub mod sim;
 
 pub use host::{Host, HostBuilder, Interface, Pump};
+pub use sockeye_core::{self, Instant};

@@ -71,6 +71,17 @@ impl Wire {
         poll_fn(|cx| self.poll_packet_out(cx)).await
     }
 
+    /// Gives every packet that comes out here to the host behind `other`, until this host is gone. What finds that host's queue full is lost,
+    /// as on any network.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no packet.
+    pub async fn carry_to(&self, other: &Self) {
+        while let Some(packet) = self.packet_out().await {
+            let _ = other.packet_in(packet);
+        }
+    }
+
     /// The next packet that the host sends, if one waits.
     pub fn try_packet_out(&self) -> Option<Bytes> {
         self.from_host.try_pop().map(|packet| to_bytes(&packet))
