@@ -1,5 +1,6 @@
 //! All of TCP that a host holds: connections, listeners, half-open and closed ones, their timers, and who has something to send.
 
+use super::InterfaceId;
 use super::events::EventQueue;
 use crate::demux::{Demux, Entry};
 use crate::keys::Keys;
@@ -28,6 +29,8 @@ pub(crate) struct TcpTable {
     pub(crate) expiring: VecDeque<(Instant, u32, u32)>,
     /// Connections that may have something to send.
     pub(crate) ready: VecDeque<u32>,
+    /// Those that found their interface's queue full, by interface. They stay marked as ready.
+    pub(crate) blocked: Vec<VecDeque<u32>>,
     pub(crate) keys: TcpKeys,
     pub(crate) limits: Limits,
     pub(crate) budget: Budget,
@@ -49,6 +52,7 @@ impl TcpTable {
             syn_wheel: Wheel::new(),
             expiring: VecDeque::new(),
             ready: VecDeque::new(),
+            blocked: Vec::new(),
             keys: TcpKeys::new(keys),
             limits: Limits::new(keys.secret_stream("tcp limits")),
             budget: Budget::default(),
@@ -92,6 +96,33 @@ impl TcpTable {
             tcb.bits.set(Bits::READY);
             self.ready.push_back(index);
         }
+    }
+
+    /// Lets a connection that is marked as ready wait for room in an interface's queue, so that none is visited in vain.
+    pub(crate) fn block(&mut self, index: u32, interface: InterfaceId) {
+        let nth = interface.0 as usize;
+        if self.blocked.len() <= nth {
+            self.blocked.resize_with(nth + 1, VecDeque::new);
+        }
+        if let Some(tcb) = self.conns.at_mut(index) {
+            tcb.bits.set(Bits::READY);
+            self.blocked[nth].push_back(index);
+        }
+    }
+
+    /// Those that waited longest for room go first, as many as `room` tells for an interface. True when there were any.
+    pub(crate) fn unblock(&mut self, room: impl Fn(InterfaceId) -> usize) -> bool {
+        let mut any = false;
+        for (nth, blocked) in self.blocked.iter_mut().enumerate() {
+            if !blocked.is_empty() {
+                let n = blocked.len().min(room(InterfaceId(nth as u32)));
+                any |= n > 0;
+                for index in blocked.drain(..n).rev() {
+                    self.ready.push_front(index);
+                }
+            }
+        }
+        any
     }
 
     /// Arms the wheel for the connection's next deadline. A later one than armed is left for when that fires.

@@ -387,3 +387,28 @@ fn a_socket_may_bring_its_own_range_of_ports() {
     host.tcp_unbind(one);
     assert_eq!(host.tcp_bind(any, options).unwrap().local().port(), freed);
 }
+
+/// However many wait for a slow link, none costs anything until there is room. "Work follows events": ARCHITECTURE.md.
+#[test]
+fn who_waits_for_a_full_queue_is_not_visited() {
+    let mut wire = Wire::new();
+    let pairs: Vec<_> = (0..200)
+        .map(|n| wire.connected(&format!("10.0.0.2:{}", 1_000 + n)))
+        .collect();
+    wire.run(SECOND);
+    for (id, _) in &pairs {
+        let written = wire.hosts[0].tcp_write(wire.now, *id, &mut Bytes::from_static(b"x"));
+        assert_eq!(written, Ok(1));
+    }
+    // As many as the queue takes have moved there, the rest waits apart, and so does the last of those: it may have more.
+    wire.hosts[0].poll_transmit(wire.now, InterfaceId::LOOPBACK, &mut VecDeque::new(), 1);
+    assert_eq!(wire.hosts[0].tcp.ready.len(), 0);
+    assert_eq!(wire.hosts[0].tcp.blocked[1].len(), 200 - 64 + 1);
+    wire.run(SECOND);
+    assert_eq!(wire.hosts[0].tcp.blocked[1].len(), 0);
+    for (_, id) in pairs {
+        let mut got = Vec::new();
+        read_all(&mut wire.hosts[1], wire.now, id, &mut got);
+        assert_eq!(got, b"x");
+    }
+}

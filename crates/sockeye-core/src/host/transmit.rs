@@ -38,6 +38,10 @@ impl Host {
     pub(super) fn flush(&mut self, now: Instant) {
         loop {
             self.send_replies(now);
+            let ip = &self.ip;
+            let unblocked = self
+                .tcp
+                .unblock(|interface| QUEUE_LIMIT.saturating_sub(ip.queued(interface)));
             let mut visits = self.tcp.ready.len();
             while visits > 0 {
                 visits -= 1;
@@ -49,6 +53,9 @@ impl Host {
             }
             self.send_replies(now);
             if self.loopback == Loopback::External || self.ip.queued(InterfaceId::LOOPBACK) == 0 {
+                if unblocked {
+                    continue; // Some may have had nothing to send any more, and left their room to others.
+                }
                 return;
             }
             let mut batch = VecDeque::new();
@@ -80,9 +87,14 @@ impl Host {
                 return;
             };
             tcb.on_path(path.proven, path.ceiling);
-            if sent >= QUANTUM || self.ip.queued(path.interface) >= QUEUE_LIMIT {
+            let full = self.ip.queued(path.interface) >= QUEUE_LIMIT;
+            if full || sent >= QUANTUM {
                 tcb.account(now);
-                self.tcp.make_ready(index);
+                if full {
+                    self.tcp.block(index, path.interface);
+                } else {
+                    self.tcp.make_ready(index);
+                }
                 self.tcp.arm(index);
                 return;
             }
