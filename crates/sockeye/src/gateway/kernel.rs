@@ -7,6 +7,7 @@ use sockeye_core::socket::{SynAnswer, Unreachable};
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// What the kernel may queue for us at a datagram socket, in bytes.
@@ -39,6 +40,14 @@ pub(super) fn tcp_connect(remote: SocketAddr) -> Result<(OwnedFd, bool), Errno> 
         Ok(()) => Ok((fd, true)),
         Err(Errno::INPROGRESS) => Ok((fd, false)),
         Err(error) => Err(error),
+    }
+}
+
+/// A stream that is not the kernel's TCP, never blocking.
+pub(super) fn taken_over(stream: UnixStream) -> Result<OwnedFd, Errno> {
+    match stream.set_nonblocking(true) {
+        Ok(()) => Ok(stream.into()),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::BADF)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The gateway: a [`Host`] that answers for any address and relays what it accepts to kernel sockets.
 //!
-//! Its owner moves packets between it and the program's host, and calls [`Gateway::handle_io`] when its descriptor is readable. It has no
-//! threads and never blocks. The inside network is 10.0.2.0/24 and fd00::/64 (see [`crate::addresses`]); every other address is the
+//! Among tokio's tasks [`Gateway::run`] serves a link with it. Otherwise its owner moves packets between it and the program's host, and calls
+//! [`Gateway::handle_io`] when its descriptor is readable. It has no threads and never blocks. A policy may decide about each flow: allow,
+//! refuse, drop, redirect, or take it over ([`Gateway::set_policy`]). The inside network is 10.0.2.0/24 and fd00::/64 (see [`crate::addresses`]); every other address is the
 //! machine's network, and 127.0.0.0/8 and ::1 are the machine's own loopback. Addresses of the machine's network that happen to lie in the
 //! inside network cannot be reached.
 //!
@@ -34,6 +35,7 @@
 mod attend;
 mod config;
 mod counters;
+mod decision;
 mod dns;
 mod echo;
 mod ground;
@@ -41,11 +43,13 @@ mod kernel;
 mod poller;
 mod publish;
 mod relay;
+mod run;
 mod tcp;
 mod udp;
 
 pub use config::{GatewayConfig, Limits};
 pub use counters::{Direction, Flow, FlowState, GatewayCounters, LinkCounters, LinkReport, Protocol};
+pub use decision::{Decision, Request};
 pub use publish::{BadRule, Publish, PublishPolicy, PublishRule};
 
 use crate::addresses;
@@ -53,6 +57,7 @@ use crate::names::{Answers, resolv_conf as names};
 use crate::services::{Framed, Service, datagram};
 use attend::Visits;
 use bytes::Bytes;
+use decision::{Judge, Ruling};
 use dns::{Asker, Dns};
 use echo::Pings;
 use ground::{Ground, Owner};
@@ -64,7 +69,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use tcp::Relays;
+use tcp::{Relays, Target};
 use udp::Mappings;
 
 /// A host for any address, and the kernel sockets behind it.
@@ -77,6 +82,7 @@ pub struct Gateway {
     visits: Visits,
     dns: Dns,
     doors: Doors,
+    judge: Judge,
     /// Empty; kept for its room.
     ready: Vec<(Token, Ready)>,
 }
@@ -115,8 +121,23 @@ impl Gateway {
             visits: Visits::default(),
             dns,
             doors,
+            judge: Judge::default(),
             ready: Vec::new(),
         })
+    }
+
+    /// Has `policy` decide about each TCP connection and each pair of UDP addresses that goes from inside to the machine's network or its
+    /// loopback, before anything is opened or answered. Without a policy all are allowed. The built-in services, the name server and published
+    /// ports are not asked about. While there is a policy, pings are answered "prohibited".
+    ///
+    /// A decision about datagrams is remembered for a while; TCP is asked about each time.
+    pub fn set_policy(&mut self, policy: impl FnMut(&Request<'_>) -> Decision + Send + 'static) {
+        self.judge.set_policy(Box::new(policy));
+    }
+
+    /// Says how to find the process that an address and port inside belongs to, for [`Request::process`]: whoever runs the program may know.
+    pub fn set_processes(&mut self, find: impl FnMut(Protocol, SocketAddr) -> Option<u32> + Send + 'static) {
+        self.judge.set_processes(Box::new(find));
     }
 
     /// Takes all of `batch`: packets from the program's side of the link.
@@ -302,7 +323,16 @@ impl Gateway {
     fn on_syn(&mut self, id: SynId, local: SocketAddr, remote: SocketAddr) {
         let ground = &mut self.ground;
         let answer = match destination(&ground.config, &self.doors, &mut self.dns, Protocol::Tcp, local) {
-            Destination::Outside => return self.relays.on_syn(ground, id, remote, local),
+            Destination::Outside => {
+                let name = ground.answers.name_of(local.ip());
+                match self.judge.decide(Protocol::Tcp, remote, local, name) {
+                    Decision::Allow => return self.relays.on_syn(ground, id, remote, local, Target::Kernel(local)),
+                    Decision::Redirect(to) => return self.relays.on_syn(ground, id, remote, local, Target::Kernel(to)),
+                    Decision::Handle(to) => return self.relays.on_syn(ground, id, remote, local, Target::Stream(to)),
+                    Decision::Refuse => SynAnswer::Refuse,
+                    Decision::Drop => SynAnswer::Ignore,
+                }
+            }
             Destination::Services => {
                 return self.visits.on_syn(ground, id, remote, local, Service::at(local.port()));
             }
@@ -323,7 +353,14 @@ impl Gateway {
             return;
         }
         let why = match destination(&ground.config, &self.doors, &mut self.dns, Protocol::Udp, local) {
-            Destination::Outside => return self.mappings.on_datagram(ground, remote, local, data),
+            Destination::Outside => {
+                let name = ground.answers.name_of(local.ip());
+                match self.judge.rule(remote, local, name) {
+                    Ruling::To(to) => return self.mappings.on_datagram(ground, remote, local, to, data),
+                    Ruling::Refuse => Unreachable::Port,
+                    Ruling::Drop => return ground.counters.udp_dropped += 1,
+                }
+            }
             Destination::Names => {
                 self.dns.on_question(ground, Asker::Datagram { local, remote }, data);
                 return;
@@ -348,10 +385,12 @@ impl Gateway {
         ground.counters.echo_requests += 1;
         let at = SocketAddr::new(echo.local, 0);
         let why = match destination(&ground.config, &self.doors, &mut self.dns, Protocol::Udp, at) {
-            Destination::Outside => return self.pings.on_echo(ground, echo),
+            Destination::Outside if !self.judge.is_in_office() => return self.pings.on_echo(ground, echo),
             Destination::Many => return,
             Destination::NoHost => Unreachable::Host,
-            Destination::Services | Destination::Names | Destination::Nobody => Unreachable::Prohibited,
+            Destination::Outside | Destination::Services | Destination::Names | Destination::Nobody => {
+                Unreachable::Prohibited
+            }
         };
         let what = Refused::Echo {
             local: echo.local,

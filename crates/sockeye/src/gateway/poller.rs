@@ -3,11 +3,11 @@
 //! Sockets are registered once, edge-triggered, for all they can report; who owns one remembers what it was last ready for. A token carries
 //! a generation, so that an event of a closed socket never reaches the one that took its place.
 
-use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Events taken at a time.
@@ -70,14 +70,12 @@ pub(super) struct Ready {
 /// The epoll descriptor.
 pub(super) struct Poller {
     epoll: OwnedFd,
-    events: Vec<Event>,
 }
 
 impl Poller {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(MANY),
         })
     }
 
@@ -96,14 +94,13 @@ impl Poller {
     }
 
     /// Appends what happened since the last call to `into`, without waiting; at most [`MANY`] things.
-    pub(super) fn poll(&mut self, into: &mut Vec<(Token, Ready)>) {
-        self.events.clear();
+    pub(super) fn poll(&self, into: &mut Vec<(Token, Ready)>) {
         let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let room = spare_capacity(&mut self.events);
-        if epoll::wait(&self.epoll, room, Some(&nothing)).is_err() {
+        let mut room = [const { MaybeUninit::<Event>::uninit() }; MANY];
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut room, Some(&nothing)) else {
             return;
-        }
-        into.extend(self.events.iter().filter_map(|event| {
+        };
+        into.extend(events.iter().filter_map(|event| {
             let (flags, data) = (event.flags, event.data);
             let ready = Ready {
                 read: flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),

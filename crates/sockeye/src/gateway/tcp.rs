@@ -18,12 +18,22 @@ use sockeye_core::socket::{Close, SynAnswer, SynId, TcpId, TcpOptions};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// How long bytes that a reset remote sent before may take to reach the program.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often a drain is looked at.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// What a connection of the program is led to.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A kernel socket, connected to this.
+    Kernel(SocketAddr),
+    /// A stream that somebody in this process or another holds the other end of.
+    Stream(UnixStream),
+}
 
 /// All relays.
 #[derive(Debug, Default)]
@@ -67,8 +77,15 @@ impl Relays {
         }
     }
 
-    /// The program wants to connect to `outside`: so does the kernel.
-    pub(super) fn on_syn(&mut self, ground: &mut Ground, syn: SynId, inside: SocketAddr, outside: SocketAddr) {
+    /// The program wants to connect to `outside`: so does the kernel, to there or where it was told to.
+    pub(super) fn on_syn(
+        &mut self,
+        ground: &mut Ground,
+        syn: SynId,
+        inside: SocketAddr,
+        outside: SocketAddr,
+        target: Target,
+    ) {
         if self.relays.len() >= ground.config.limits.tcp {
             ground.counters.tcp_limit += 1;
             tracing::warn!(%outside, limit = ground.config.limits.tcp, "too many connections: refused");
@@ -76,7 +93,11 @@ impl Relays {
             return;
         }
         let mut relay = Relay::new(Stage::Connecting(syn), Direction::Out, inside, outside, ground.now);
-        match kernel::tcp_connect(outside) {
+        let opened = match target {
+            Target::Kernel(to) => kernel::tcp_connect(to),
+            Target::Stream(stream) => kernel::taken_over(stream).map(|fd| (fd, true)),
+        };
+        match opened {
             Ok((fd, established)) => {
                 relay.fd = Some(fd);
                 if let Some(key) = self.watch(ground, relay)

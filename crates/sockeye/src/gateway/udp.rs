@@ -94,10 +94,17 @@ struct Mapping {
     fd: OwnedFd,
     inside: SocketAddr,
     peers: BTreeMap<SocketAddr, Talk>,
+    /// Who is spoken with in whose place.
+    redirects: BTreeMap<SocketAddr, SocketAddr>,
     last: Instant,
 }
 
 impl Mapping {
+    /// The address that the program knows a remote by.
+    fn seen(&self, remote: SocketAddr) -> SocketAddr {
+        self.redirects.get(&remote).copied().unwrap_or(remote)
+    }
+
     fn patience(&self) -> Duration {
         self.peers.values().map(Talk::patience).max().unwrap_or(IDLE)
     }
@@ -202,8 +209,15 @@ impl Mappings {
         });
     }
 
-    /// The program sent a datagram to `outside`.
-    pub(super) fn on_datagram(&mut self, ground: &mut Ground, inside: SocketAddr, outside: SocketAddr, data: &Bytes) {
+    /// The program sent a datagram to `outside`, which goes `to` there or elsewhere.
+    pub(super) fn on_datagram(
+        &mut self,
+        ground: &mut Ground,
+        inside: SocketAddr,
+        outside: SocketAddr,
+        to: SocketAddr,
+        data: &Bytes,
+    ) {
         let key = match self.by_inside.get(&inside) {
             Some(key) => *key,
             None => match self.open(ground, inside) {
@@ -219,11 +233,14 @@ impl Mappings {
             return;
         };
         mapping.last = ground.now;
-        let mut result = send(&mapping.fd, data, outside);
+        if to != outside && (mapping.redirects.len() < PEERS || mapping.redirects.contains_key(&to)) {
+            mapping.redirects.insert(to, outside);
+        }
+        let mut result = send(&mapping.fd, data, to);
         if result.is_err() {
             // The error may be an earlier datagram's: it is told from the queue, and this one gets its own try.
-            drain_errors(ground, &mapping.fd, inside);
-            result = send(&mapping.fd, data, outside);
+            drain_errors(ground, mapping);
+            result = send(&mapping.fd, data, to);
         }
         match result {
             Ok(()) => {
@@ -235,7 +252,7 @@ impl Mappings {
             }
             Err(Errno::AGAIN | Errno::NOBUFS) => ground.counters.udp_dropped += 1,
             Err(Errno::MSGSIZE) => {
-                let mtu = path_mtu(outside);
+                let mtu = path_mtu(to);
                 refuse(ground, inside, outside, data.len(), Unreachable::TooBig(mtu));
             }
             Err(error) => refuse(ground, inside, outside, data.len(), kernel::unreachable(error)),
@@ -260,6 +277,7 @@ impl Mappings {
             fd,
             inside,
             peers: BTreeMap::new(),
+            redirects: BTreeMap::new(),
             last: ground.now,
         };
         let key = self.mappings.insert(mapping);
@@ -277,7 +295,7 @@ impl Mappings {
     pub(super) fn on_ready(&mut self, ground: &mut Ground, key: Key, ready: Ready) {
         let Some(mapping) = self.mappings.get(key) else { return };
         if ready.error {
-            drain_errors(ground, &mapping.fd, mapping.inside);
+            drain_errors(ground, mapping);
         }
         if ready.read {
             self.receive(ground, key);
@@ -295,6 +313,7 @@ impl Mappings {
                     mapping.last = ground.now;
                     for (data, from) in self.inbox.datagrams() {
                         let Some(from) = from else { continue };
+                        let from = mapping.seen(from);
                         if let Some(talk) = mapping.peers.get_mut(&from) {
                             talk.on_received(data.len());
                         }
@@ -307,7 +326,7 @@ impl Mappings {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
                 Err(_) => {
                     // An ICMP error, now taken: the queue says which.
-                    drain_errors(ground, &mapping.fd, mapping.inside);
+                    drain_errors(ground, mapping);
                     errors += 1;
                     if errors > 4 {
                         return;
@@ -445,15 +464,15 @@ fn refuse(ground: &mut Ground, inside: SocketAddr, outside: SocketAddr, len: usi
 }
 
 /// Passes on what the kernel's error queue holds about datagrams from `inside`.
-fn drain_errors(ground: &mut Ground, fd: impl AsFd, inside: SocketAddr) {
+fn drain_errors(ground: &mut Ground, mapping: &Mapping) {
     let mut quoted = [0; 2_048];
     for _ in 0..64 {
-        let Ok(Some(error)) = net::take_queued_error(&fd, &mut quoted) else {
+        let Ok(Some(error)) = net::take_queued_error(&mapping.fd, &mut quoted) else {
             return;
         };
         let Some(to) = error.to else { continue };
         if error.origin != Origin::Other {
-            refuse(ground, inside, to, error.len, queued_kind(&error));
+            refuse(ground, mapping.inside, mapping.seen(to), error.len, queued_kind(&error));
         }
     }
 }
