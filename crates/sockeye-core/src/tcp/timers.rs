@@ -154,14 +154,17 @@ fn on_persist(tcb: &mut Tcb, cx: &mut Cx<'_>) {
         // Small, not closed: what fits is sent now.
         return;
     }
-    let retries = if tcb.bits.has(Bits::ORPHAN) {
+    let orphan = tcb.bits.has(Bits::ORPHAN);
+    let retries = if orphan {
         cx.settings.tcp_orphan_retries
     } else {
         cx.settings.tcp_retries2
     };
     let patience = tcb.user_timeout(cx.settings);
     let silent = Tcb::ago(cx.now, tcb.last_rx);
-    if tcb.retries >= retries || (tcb.retries > 0 && patience.is_some_and(|patience| silent >= patience)) {
+    // MUST-37 is for whoever still holds the connection: a remote that answers and never reads must not hold an orphan's memory for ever.
+    let in_vain = orphan && tcb.backoff >= retries && persist_delay(tcb, cx.settings) >= cx.settings.tcp_rto_max;
+    if in_vain || tcb.retries >= retries || (tcb.retries > 0 && patience.is_some_and(|patience| silent >= patience)) {
         let error = tcb.soft_error.unwrap_or(SocketError::TimedOut);
         cx.counters.tcp_abort_on_timeout += 1;
         tcb.abort(cx, error);
