@@ -25,6 +25,7 @@ pub struct RunConfig {
     /// The far end of the link: what it relays, publishes, and answers.
     pub gateway: GatewayConfig,
     /// The knobs of the program's host. [`RunConfig::new`] sets `route_localnet`, for the link is a wire to the machine's own loopback.
+    /// Over a link that does nothing, `tcp_rmem` at its default grows to 512 KiB at most.
     pub settings: Settings,
     /// Where a capture (pcapng) of the link goes, as the program's host sees it.
     pub pcap: Option<Box<dyn Write + Send>>,

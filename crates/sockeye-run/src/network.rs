@@ -7,10 +7,15 @@ use crate::link::{Link, Way};
 use sockeye::addresses;
 use sockeye::gateway::Gateway;
 use sockeye_core::host::{InterfaceConfig, InterfaceId, Loopback, Medium, Route};
+use sockeye_core::settings::Settings;
 use sockeye_core::{Host, HostConfig, Instant, Packet};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How far a receive buffer grows on a link without delay. Gigabytes a second need no more there; with more, whoever sends faster than the
+/// program reads fills all of it, and each byte has left the processor's caches before it is read.
+const NEAR: u32 = 512 << 10;
 
 /// Packets taken from one place at a time.
 const BATCH: usize = 256;
@@ -35,7 +40,7 @@ impl Network {
             seed: config.seed,
             any_address: false,
             loopback: Loopback::External,
-            settings: config.settings.clone(),
+            settings: settings(config),
         });
         let gateway = &config.gateway;
         let mut addresses: Vec<(IpAddr, u8)> = Vec::new();
@@ -170,5 +175,38 @@ impl Network {
         if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
             self.gateway.handle_timeout(now);
         }
+    }
+}
+
+/// The settings of the program's host: those asked for, with smaller buffers where nothing asks for large ones or could show them.
+fn settings(config: &RunConfig) -> Settings {
+    let mut settings = config.settings.clone();
+    let near = config.up.is_none() && config.down.is_none() && config.pcap.is_none();
+    if near && settings.tcp_rmem == Settings::default().tcp_rmem {
+        settings.tcp_rmem[2] = NEAR;
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockeye_core::netem::Netem;
+
+    #[test]
+    fn buffers_are_small_only_where_nobody_asked() {
+        let most = |change: fn(&mut RunConfig)| {
+            let mut config = RunConfig::new(vec!["true".into()]);
+            change(&mut config);
+            settings(&config).tcp_rmem[2]
+        };
+        let usual = Settings::default().tcp_rmem[2];
+        assert_eq!(most(|_| {}), NEAR);
+        assert_eq!(
+            most(|config| config.down = "delay 20ms".parse::<Netem>().unwrap()),
+            usual
+        );
+        assert_eq!(most(|config| config.pcap = Some(Box::new(io::sink()))), usual);
+        assert_eq!(most(|config| config.settings.tcp_rmem[2] = 1 << 20), 1 << 20);
     }
 }
