@@ -57,11 +57,8 @@ async fn survives_partition(net: Net) -> Result<(), Box<dyn Error>> {
     net.heal();
     sleep(Duration::from_secs(20)).await; // virtual: it costs next to nothing
     let sums = replicas.map(|counts| counts.iter().map(Cell::get).sum::<u64>());
-    if sums == [100; 3] {
-        Ok(())
-    } else {
-        Err(format!("they count {sums:?}").into())
-    }
+    let all = sums == [100; 3];
+    all.then_some(()).ok_or_else(|| format!("they count {sums:?}").into())
 }
 
 #[cfg_attr(test, test)]

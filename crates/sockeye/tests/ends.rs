@@ -35,7 +35,7 @@ impl World {
     }
 
     /// All that connections took is given back, in time.
-    async fn is_empty(self) {
+    async fn leaves_nothing(self) {
         drop(self.listener);
         let idle = async {
             while self.server.memory().total() + self.client.memory().total() > 0 {
@@ -60,7 +60,7 @@ async fn a_dropped_stream_delivers_and_ends() {
     here.write_all(&[1; 100_000]).await.unwrap();
     drop(here);
     assert_eq!(what_comes(there).await, Ok(100_000));
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,7 @@ async fn a_dropped_stream_with_unread_bytes_resets() {
     here.readable().await.unwrap();
     drop(here);
     assert_eq!(what_comes(there).await, Err(ErrorKind::ConnectionReset));
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,7 +84,7 @@ async fn what_comes_after_a_drop_is_answered_with_a_reset() {
     sleep(SECOND).await;
     assert_eq!(there.write(b"later").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
     drop(there);
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,7 +97,7 @@ async fn an_aborted_task_closes_its_stream_in_the_middle() {
     assert!(writing.await.unwrap_err().is_cancelled());
     let came = what_comes(there).await.unwrap();
     assert!(came > 0 && came < 64 << 20, "{came} bytes");
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn a_connect_that_is_given_up_leaves_no_connection() {
             Ok(0) | Err(ErrorKind::ConnectionReset)
         ));
     }
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
 
 /// Its writer goes while the window is closed: the rest is probed for as Linux's orphans do, and then given up.
@@ -154,7 +154,7 @@ async fn a_reader_that_never_reads_holds_nobody_for_ever() {
         world.client.memory()
     );
     drop(there);
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,5 +222,5 @@ async fn a_thousand_aborted_tasks_leave_nothing() {
     for task in tasks {
         assert!(task.await.unwrap_err().is_cancelled());
     }
-    world.is_empty().await;
+    world.leaves_nothing().await;
 }
