@@ -44,7 +44,9 @@ impl rand::TryRng for Dice {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some((shape, rest)) = data.split_first() else { return };
+    let Some((shape, rest)) = data.split_first() else {
+        return;
+    };
     let dice = Dice(Rc::new(RefCell::new(rest.iter().rev().copied().collect())));
     let more = || !dice.0.borrow().is_empty();
     let mut world = world::World::new(u64::from(*shape), dice.clone(), dice.clone());

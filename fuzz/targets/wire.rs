@@ -27,11 +27,17 @@ fuzz_target!(|data: &[u8]| {
     let _ = ndp::parse(src, dst, 255, data);
     if let Ok((header, options, length)) = tcp::parse(data) {
         assert!(length <= data.len(), "a header longer than the bytes");
-        let mut head = Head::for_output();
-        tcp::build(&mut head, &header, &options);
-        let (again, same, _) = tcp::parse(head.as_slice()).expect("what we build can be read");
-        assert_eq!((again.seq, again.ack, again.window), (header.seq, header.ack, header.window));
-        assert_eq!((same.mss, same.timestamps), (options.mss, options.timestamps));
+        // Options packed without the padding that everybody gives them may be more than fit with it.
+        if options.len() <= tcp::MAX_OPTIONS {
+            let mut head = Head::for_output();
+            tcp::build(&mut head, &header, &options);
+            let (again, same, _) = tcp::parse(head.as_slice()).expect("what we build can be read");
+            assert_eq!(
+                (again.seq, again.ack, again.window),
+                (header.seq, header.ack, header.window)
+            );
+            assert_eq!(same, options);
+        }
     }
     let _ = layout::Layout::find(data, 0).map(|place| place.addresses(data));
     for medium in [Medium::Ip, Medium::Ethernet { address: [2; 6] }] {
