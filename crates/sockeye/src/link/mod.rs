@@ -11,64 +11,26 @@
 //! | your own | implement [`Link`] |
 //!
 //! # Writing a link
-//! A link moves batches and never waits: what has nothing to give, or takes no more, answers `Pending` and wakes the task later. It says
-//! in [`Caps`] what it can do; what it cannot do is done for it before it sees a packet (splitting super-segments, checksums). This one
-//! carries IP packets in UDP datagrams between two processes:
+//! A link moves batches and never waits. What has nothing to give, or takes no more, answers `Pending`, and wakes the task when that changes:
+//! that is all a host hears of it. The rest of the contract:
+//!
+//! - **What it cannot do is done for it.** [`Caps`] says what a link takes. A plain one ([`Caps::ip`]) gets packets that each stand for themselves,
+//!   with their checksums, no longer than `mtu`. One that says `gso` gets super-segments too ([`sockeye_core::packet::Gso`]), one that says
+//!   `checksum` gets packets whose transport checksum is still to be computed; [`sockeye_core::gso`] has both as functions, for when it
+//!   turns out that the other side cannot.
+//! - **Anything may arrive.** A host checks what it is given, drops what is no packet and counts why. A link need not look inside, except for
+//!   who sent it where the carrier can be spoken to by others.
+//! - **A packet may be lost, a link must not stall.** What cannot be sent is dropped. `Pending` from `poll_send` leaves the rest in the batch:
+//!   the connections behind it wait, nothing is lost.
+//! - **An error is the end.** It is for a device that was deleted or a peer that will not be back; nothing passes after it.
+//! - **Batches pay.** A host locks once for each. A batch of more than what a processor's cache holds pays less.
+//! - **Time is the host's.** `now` is its clock, which may be virtual; a link that holds packets back says until when with [`Link::deadline`].
+//! - **It is called from one task at a time**, mostly from the host's own, and for sending also from whoever calls a socket.
+//!
+//! A whole one, with two hosts that it joins (`examples/custom_link.rs`):
 //!
 //! ```
-//! use sockeye::link::{Caps, Link, packet};
-//! use sockeye_core::{Instant, Packet};
-//! use std::{collections::VecDeque, io, task::{Context, Poll, ready}};
-//! use tokio::{io::ReadBuf, net::UdpSocket};
-//!
-//! struct Tunnel(UdpSocket); // connected to the other end
-//!
-//! impl Link for Tunnel {
-//!     fn caps(&self) -> Caps {
-//!         Caps::ip(1_400)
-//!     }
-//!
-//!     fn poll_recv(&mut self, cx: &mut Context<'_>, _: Instant, batch: &mut Vec<Packet>, max: usize) -> Poll<io::Result<()>> {
-//!         let before = batch.len();
-//!         while batch.len() < before + max {
-//!             let mut bytes = vec![0; 2_048];
-//!             let mut buf = ReadBuf::new(&mut bytes);
-//!             match self.0.poll_recv(cx, &mut buf) {
-//!                 Poll::Ready(Ok(())) => {
-//!                     let len = buf.filled().len();
-//!                     bytes.truncate(len);
-//!                     batch.push(packet(bytes));
-//!                 }
-//!                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {} // the other end is not up yet
-//!                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-//!                 Poll::Pending if batch.len() > before => break,
-//!                 Poll::Pending => return Poll::Pending,
-//!             }
-//!         }
-//!         Poll::Ready(Ok(()))
-//!     }
-//!
-//!     fn poll_send(&mut self, cx: &mut Context<'_>, _: Instant, batch: &mut VecDeque<Packet>) -> Poll<io::Result<()>> {
-//!         while let Some(packet) = batch.front() {
-//!             let _lost_like_any_packet = ready!(self.0.poll_send(cx, &packet.to_vec()));
-//!             batch.pop_front();
-//!         }
-//!         Poll::Ready(Ok(()))
-//!     }
-//! }
-//! # async fn end(at: &str) -> io::Result<UdpSocket> { UdpSocket::bind(at).await }
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> io::Result<()> {
-//! # let (a, b) = (end("127.0.0.1:0").await?, end("127.0.0.1:0").await?);
-//! # a.connect(b.local_addr()?).await?;
-//! # b.connect(a.local_addr()?).await?;
-//! # let (mut a, mut b) = (Tunnel(a), Tunnel(b));
-//! # let mut out = VecDeque::from([packet(vec![0x45; 40])]);
-//! # std::future::poll_fn(|cx| a.poll_send(cx, Instant::ZERO, &mut out)).await?;
-//! # let mut batch = Vec::new();
-//! # std::future::poll_fn(|cx| b.poll_recv(cx, Instant::ZERO, &mut batch, 8)).await?;
-//! # assert_eq!(batch[0].to_vec(), [0x45; 40]);
-//! # Ok(()) }
+#![doc = include_str!("../../examples/custom_link.rs")]
 //! ```
 
 mod channel;
