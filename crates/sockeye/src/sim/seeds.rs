@@ -161,6 +161,7 @@ impl Seeds {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
             .collect();
+        let text = format!("{}digest {:016x}\n", outcome.lines, outcome.digest);
         let put = |ending: &str, bytes: &[u8]| {
             let path = folder.join(format!("{stem}-{seed}.{ending}"));
             let written = std::fs::create_dir_all(&folder).and_then(|()| write_whole(&path, bytes));
@@ -168,7 +169,7 @@ impl Seeds {
                 .map(|()| path.clone())
                 .map_err(|error| format!("{}: {error}", path.display()))
         };
-        [put("txt", outcome.lines.as_bytes()), put("pcapng", &outcome.pcapng)]
+        [put("txt", text.as_bytes()), put("pcapng", &outcome.pcapng)]
     }
 }
 
