@@ -90,7 +90,7 @@ impl Datagram {
                     };
                     if let Some(socket) = &self.socket {
                         // As a network would: what cannot be sent now is lost, and an error is told to the next call.
-                        let sent = crate::blocking::block_until(socket.send_outgoing(datagram), Some(Instant::now()));
+                        let sent = crate::blocking::block_until(socket.send_msg(datagram), Some(Instant::now()));
                         if let Some(Err(error)) = sent {
                             tracing::debug!(%error, "datagram not sent");
                         }

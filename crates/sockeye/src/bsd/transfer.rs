@@ -286,7 +286,7 @@ fn send_datagram(
         Some(to) => to.resolve(&sock.host, sock.family, "udp")?.first().copied(),
     };
     let mut datagram = Outgoing {
-        to: to.map(|to| SocketAddr::new(to.ip().to_canonical(), to.port())),
+        to,
         data: Bytes::from(data),
         segment_size,
         ..Outgoing::default()
@@ -297,6 +297,6 @@ fn send_datagram(
     } else {
         timeout.and_then(|timeout| Instant::now().checked_add(timeout))
     };
-    let sent = crate::blocking::block_until(socket.send_outgoing(datagram), until);
+    let sent = crate::blocking::block_until(socket.send_msg(datagram), until);
     sent.unwrap_or_else(|| Err(errno(Errno::EAGAIN))).map(|()| len)
 }

@@ -117,19 +117,6 @@ impl UdpSocket {
         self.poll_now(cx, Want::READ, |stack, _| receive(stack, self.id, false))
     }
 
-    /// Sends a datagram with all that may be said of one; waits for room.
-    pub(crate) async fn send_outgoing(&self, datagram: Outgoing) -> io::Result<()> {
-        let id = self.id;
-        self.wait(Want::WRITE, |stack, now| {
-            match stack.host.udp_send(now, id, datagram.clone()) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(SendError::WouldBlock) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(errors::send(error))),
-            }
-        })
-        .await
-    }
-
     /// Sets the remote.
     pub(crate) fn connect_to(&self, address: SocketAddr) -> io::Result<()> {
         let connected = self
