@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A listener for [`axum::serve`].
+/// A listener for [`axum::serve()`].
 #[derive(Debug)]
 pub struct Web(pub TcpListener);
 
