@@ -118,6 +118,8 @@ pub struct TcpOptions {
     pub recv_buffer: Option<u32>,
     /// `SO_SNDBUF`, in payload bytes; `None` lets the host tune it.
     pub send_buffer: Option<u32>,
+    /// That buffer counts memory as `SO_SNDBUF` does, not bytes: it is filled by pieces of up to 64 KiB, the last of which may be beyond it.
+    pub send_memory: bool,
     /// `TCP_NOTSENT_LOWAT`, in bytes.
     pub notsent_lowat: Option<u32>,
     /// `TCP_FASTOPEN` of a listener: connections made by a SYN with data that may wait for the end of their handshake; 0 is none. RFC 7413.
@@ -196,6 +198,10 @@ pub struct Readiness {
     pub writable: usize,
     /// Bytes sent or queued that are not acknowledged yet.
     pub unacked: usize,
+    /// Bytes to write at once, so that the send buffer is filled as Linux fills it.
+    pub piece: usize,
+    /// A third of the send buffer is free: a fuller one is no invitation to write.
+    pub roomy: bool,
     /// The connection can no longer be written to (FIN queued, or gone).
     pub write_closed: bool,
     /// A pending error, not yet taken.

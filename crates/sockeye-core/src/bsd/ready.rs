@@ -53,7 +53,7 @@ impl Calls<'_> {
             let apart = readiness.urgent == Some(0) && !socket.urgent_in_line();
             let enough = readiness.readable >= socket.options.low_water() + usize::from(apart);
             // A third of the buffer must be free: one that is nearly full is no invitation.
-            let room = readiness.writable > 0 && readiness.writable >= readiness.unacked / 2;
+            let room = readiness.roomy;
             ready |=
                 pick(readiness.out_of_band, POLLPRI) | pick(enough, READABLE) | pick(room || no_more_writes, WRITABLE);
         }

@@ -298,8 +298,14 @@ impl Calls<'_> {
             };
             return Err(error.map_or(Errno::EPIPE, Errno::from));
         }
+        if wait.until.is_some() && !readiness.roomy && wait.done < data.len() {
+            // Who waits for room waits for a third of the buffer.
+            return Err(Errno::EAGAIN);
+        }
         while wait.done < data.len() {
-            let mut piece = self.host.pool().copy_from_slice(&data[wait.done..]);
+            // Piece by piece, as Linux fills its buffer: what leaves meanwhile makes room.
+            let most = self.host.tcp_readiness(tcp).piece.clamp(1, data.len() - wait.done);
+            let mut piece = self.host.pool().copy_from_slice(&data[wait.done..][..most]);
             match self.host.tcp_write(self.now, tcp, &mut piece) {
                 Ok(n) => wait.done += n,
                 Err(WriteError::NotConnected) => return Err(Errno::EAGAIN),

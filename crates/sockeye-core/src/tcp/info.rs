@@ -184,13 +184,48 @@ impl Tcb {
         (self.snd_nxt.after(self.snd_una)).saturating_sub(u32::from(fin) + u32::from(syn))
     }
 
+    /// What the send buffer counts: bytes, or memory as Linux does, with a header for each of its pieces.
+    pub(super) fn send_held(&self) -> usize {
+        /// `struct sk_buff`, and the room for headers that comes with it.
+        const HEADER: usize = 1_280;
+        let queued = self.queued();
+        if self.opt().send_memory {
+            queued + HEADER * queued.div_ceil(self.piece_size())
+        } else {
+            queued
+        }
+    }
+
+    /// How much is still to be put into the piece that was begun; 0 for a buffer that counts bytes, which has none.
+    fn send_piece(&self) -> usize {
+        if self.opt().send_memory {
+            // What both windows let go is as good as gone.
+            let open = self.cwnd.saturating_sub(self.snd_nxt.since(self.snd_una).max(0) as u32);
+            let goes = open.min(self.room_in_window()) / u32::from(self.mss.max(1)) * u32::from(self.mss);
+            let stays = self.unsent().saturating_sub(goes) as usize;
+            self.piece_size() - stays % self.piece_size()
+        } else {
+            0
+        }
+    }
+
+    /// What one piece takes: whole segments, up to what one packet of the stack's own holds, and half of the remote's window.
+    fn piece_size(&self) -> usize {
+        let mss = u32::from(self.mss.max(1));
+        let most = super::output::MAX_BURST.min(self.max_wnd / 2);
+        (most / mss * mss).max(mss) as usize
+    }
+
     /// What the application may do now.
     pub(crate) fn readiness(&self) -> Readiness {
         let readable = self.readable();
         let fin_received = self.bits.has(Bits::FIN_RECEIVED);
         let closed = self.state == State::Closed || self.state == State::TimeWait;
         let write_closed = closed || self.bits.has(Bits::FIN_QUEUED);
-        let room = (self.snd_limit as usize).saturating_sub(self.queued());
+        let (limit, held, piece) = (self.snd_limit as usize, self.send_held(), self.send_piece());
+        let room = limit.saturating_sub(held);
+        // A piece that was begun is filled, and one is begun while there is any room.
+        let room = if room > 0 && piece > 0 { room.max(piece) } else { room };
         let room = match self.opt().notsent_lowat {
             Some(low) if self.unsent() >= low => 0,
             _ => room,
@@ -206,6 +241,8 @@ impl Tcb {
                 room
             },
             unacked: self.queued(),
+            piece: if piece > 0 { piece } else { room },
+            roomy: room > 0 && held <= limit / 3 * 2,
             write_closed,
             error: self.error,
             closed,

@@ -274,6 +274,10 @@ fn how_much(
     if unsent == 0 {
         return Ok(0);
     }
+    if cwnd_room < unit.min(unsent) && pipe > 0 {
+        // Before the other window, as Linux counts what holds a sender back.
+        return Err(Limited::CongestionWindow);
+    }
     let most = unsent.min(wnd_room).min(longest(tcb, unit));
     // The congestion window counts whole segments: a last short one waits unless it fits, or nothing is out.
     let most = if cwnd_room < most {

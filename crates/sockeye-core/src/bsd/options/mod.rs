@@ -211,7 +211,9 @@ impl Options {
             advertise_timeout: None,
             max_segment: tcp(abi::TCP_MAXSEG).and_then(|value| u16::try_from(value).ok()),
             recv_buffer: buffer(abi::SO_RCVBUF),
-            send_buffer: buffer(abi::SO_SNDBUF),
+            // Sending counts memory, and has the whole of it.
+            send_buffer: self.number(abi::SOL_SOCKET, abi::SO_SNDBUF).map(|size| size as u32),
+            send_memory: self.number(abi::SOL_SOCKET, abi::SO_SNDBUF).is_some(),
             notsent_lowat: tcp(abi::TCP_NOTSENT_LOWAT)
                 .filter(|&value| value > 0)
                 .map(|value| value as u32),
