@@ -14,6 +14,19 @@ pub struct Sockets {
     table: Mutex<BTreeMap<RawFd, Arc<OwnedFd>>>,
 }
 
+/// What `recvmsg` gave.
+#[derive(Clone, Debug, Default)]
+pub struct Received {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// `msg_flags`.
+    pub flags: i32,
+    /// From whom.
+    pub from: Option<SocketAddr>,
+    /// Control messages.
+    pub control: Vec<u8>,
+}
+
 /// A socket address as the kernel has it.
 struct Address {
     storage: libc::sockaddr_storage,
@@ -98,11 +111,11 @@ impl Sockets {
         number(unsafe { libc::connect(fd.as_raw_fd(), (&raw const address.storage).cast(), address.len) } as isize)
     }
 
-    /// recvmsg(2) with one buffer: how much came, `msg_flags`, and from whom.
+    /// recvmsg(2) with one buffer.
     ///
     /// # Errors
     /// Those of the call.
-    pub fn receive(&self, fd: i32, buffer: &mut [u8], flags: i32) -> io::Result<(usize, i32, Option<SocketAddr>)> {
+    pub fn receive(&self, fd: i32, buffer: &mut [u8], flags: i32) -> io::Result<Received> {
         let fd = self.at(fd)?;
         let mut address = Address::room();
         let mut part = libc::iovec {
@@ -121,7 +134,13 @@ impl Sockets {
         // SAFETY: name, part and control live through the call, with the lengths given.
         let got = number(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) })?;
         address.len = message.msg_namelen;
-        Ok((got as usize, message.msg_flags, address.read()))
+        let control = control.iter().flat_map(|word| word.to_ne_bytes());
+        Ok(Received {
+            len: got as usize,
+            flags: message.msg_flags,
+            from: address.read(),
+            control: control.take(message.msg_controllen as usize).collect(),
+        })
     }
 
     /// sendto(2).

@@ -214,13 +214,14 @@ fn try_perform(sockets: &Sockets, request: Request) -> io::Result<Outcome> {
         Request::Connect { fd, address } => plain(sockets.connect(fd, address)?),
         Request::Receive { fd, len, flags } => {
             let mut data = vec![0; len];
-            let (got, flags, address) = sockets.receive(fd, &mut data, flags)?;
-            data.truncate(got);
+            let got = sockets.receive(fd, &mut data, flags)?;
+            data.truncate(got.len);
             Ok(Outcome {
                 data,
-                address,
-                flags,
-                ..Outcome::ok(got as i64)
+                address: got.from,
+                flags: got.flags,
+                control: got.control,
+                ..Outcome::ok(got.len as i64)
             })
         }
         Request::Send { fd, data, flags, to } => plain(sockets.send(fd, &data, flags, to)?),

@@ -73,12 +73,12 @@ pub const SO_MARK: i32 = 36;
 pub const SO_PROTOCOL: i32 = 38;
 pub const SO_DOMAIN: i32 = 39;
 pub const SO_RXQ_OVFL: i32 = 40;
+pub const SO_ZEROCOPY: i32 = 60;
 pub const SO_SELECT_ERR_QUEUE: i32 = 45;
 pub const SO_BUSY_POLL: i32 = 46;
 pub const SO_MAX_PACING_RATE: i32 = 47;
 pub const SO_INCOMING_CPU: i32 = 49;
 pub const SO_INCOMING_NAPI_ID: i32 = 56;
-pub const SO_ZEROCOPY: i32 = 60;
 pub const SO_RCVTIMEO_NEW: i32 = 66;
 pub const SO_SNDTIMEO_NEW: i32 = 67;
 

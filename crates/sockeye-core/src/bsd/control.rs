@@ -180,6 +180,25 @@ pub fn error_report(family: Family, report: &ErrorReport) -> Vec<u8> {
     control
 }
 
+/// The entry of the error queue that tells of sends without copying: numbers `first` to `last` have ended, and were copied.
+pub fn zerocopy_report(family: Family, first: u32, last: u32) -> Vec<u8> {
+    const ORIGIN_ZEROCOPY: u8 = 5;
+    const COPIED: u8 = 1;
+    let mut data = vec![0; 4];
+    data.extend([ORIGIN_ZEROCOPY, 0, COPIED, 0]);
+    data.extend(first.to_ne_bytes());
+    data.extend(last.to_ne_bytes());
+    // Nobody reported it.
+    let (level, kind, name) = match family {
+        Family::V4 => (abi::IPPROTO_IP, abi::IP_RECVERR, 16),
+        Family::V6 => (abi::IPPROTO_IPV6, abi::IPV6_RECVERR, 28),
+    };
+    data.resize(data.len() + name, 0);
+    let mut control = Vec::new();
+    push(&mut control, level, kind, &data);
+    control
+}
+
 /// TCP_INQ: how much of a stream there is to read after this. An end of stream counts as a byte, so that one goes on reading. tcp(7).
 pub fn readable(options: &Options, bytes: usize, eof: bool) -> Vec<u8> {
     let mut control = Vec::new();

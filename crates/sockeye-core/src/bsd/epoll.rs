@@ -124,6 +124,7 @@ impl Calls<'_> {
             if out.len() == max {
                 break;
             }
+            self.settle_zerocopy(key.1);
             let Some(changed) = self.process.file(key.1).map(|file| file.changed) else {
                 // Closed: the kernel forgets it, too.
                 self.epoll(id)?.interests.remove(&key);

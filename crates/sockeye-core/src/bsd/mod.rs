@@ -34,6 +34,7 @@ mod ready;
 mod sockopt;
 mod stream;
 mod transfer;
+mod zerocopy;
 
 pub use epoll::EpollEvent;
 pub use poll::PollFd;

@@ -24,6 +24,9 @@ impl Calls<'_> {
     pub fn poll(&mut self, fds: &mut [PollFd], timeout: i32, wait: &mut Wait) -> Answer<usize> {
         let mut found = 0;
         for fd in fds.iter_mut() {
+            if let Ok(id) = self.process.lookup(fd.fd) {
+                self.settle_zerocopy(id);
+            }
             fd.revents = match self.process.lookup(fd.fd) {
                 _ if fd.fd < 0 => 0,
                 Ok(id) => self.ready(id, 0) & (fd.events | POLLERR | POLLHUP),

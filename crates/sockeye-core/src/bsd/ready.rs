@@ -45,7 +45,8 @@ impl Calls<'_> {
         let readiness = self.host.tcp_readiness(id);
         let no_more_reads = readiness.closed || readiness.fin_received || stream.shut_read;
         let no_more_writes = readiness.closed || readiness.write_closed;
-        let mut ready = pick(readiness.error.is_some(), POLLERR)
+        let news = self.has_zerocopy_news(stream.zerocopy.as_deref());
+        let mut ready = pick(readiness.error.is_some() || news, POLLERR)
             | pick(no_more_reads && no_more_writes, POLLHUP)
             | pick(no_more_reads, READABLE | POLLRDHUP);
         if readiness.established || readiness.closed {

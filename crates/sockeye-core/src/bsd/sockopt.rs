@@ -39,6 +39,10 @@ impl Calls<'_> {
         let who = sock.who();
         match (level, name) {
             (abi::IPPROTO_TCP, abi::TCP_CONGESTION) if who == STREAM => sock.options.set_congestion(value)?,
+            (abi::SOL_SOCKET, abi::SO_ZEROCOPY) if who == STREAM => match number(value) {
+                Some(on @ (0 | 1)) => sock.options.zerocopy = on == 1,
+                _ => return Err(Errno::EINVAL),
+            },
             (abi::SOL_SOCKET, abi::SO_BINDTODEVICE) => sock.options.set_device(value)?,
             (abi::IPPROTO_IP, abi::IP_MULTICAST_IF) => return Ok(()),
             (abi::IPPROTO_IP, abi::IP_ADD_MEMBERSHIP | abi::IP_DROP_MEMBERSHIP) => {
@@ -161,7 +165,8 @@ impl Calls<'_> {
             (abi::SOL_SOCKET, abi::SO_ACCEPTCONN) => int(i32::from(sock.listens())),
             (abi::SOL_SOCKET, abi::SO_PROTOCOL) => int(protocol),
             (abi::SOL_SOCKET, abi::SO_BINDTODEVICE) => Ok(Some(sock.options.device())),
-            (abi::SOL_SOCKET, abi::SO_INCOMING_NAPI_ID | abi::SO_ZEROCOPY) => int(0),
+            (abi::SOL_SOCKET, abi::SO_INCOMING_NAPI_ID) => int(0),
+            (abi::SOL_SOCKET, abi::SO_ZEROCOPY) => int(sock.options.zerocopy.into()),
             (abi::IPPROTO_IP, abi::IP_OPTIONS) => Ok(Some(Vec::new())),
             (abi::IPPROTO_IP, abi::IP_MTU) | (abi::IPPROTO_IPV6, abi::IPV6_MTU) if self.peer(id)?.is_none() => {
                 Err(Errno::ENOTCONN)

@@ -3,6 +3,7 @@
 use super::address::{Named, towards};
 use super::descriptors::{FileId, Transport};
 use super::options::Options;
+use super::zerocopy::ZeroCopy;
 use super::{Answer, Calls, Stop, Wait, abi};
 use crate::error::Errno;
 use crate::socket::{Binding, Close, ListenerId, Shutdown, SocketId, State, TcpId};
@@ -17,6 +18,7 @@ pub(super) struct Stream {
     pub(super) shut_read: bool,
     /// The last send said MSG_MORE.
     pub(super) more: bool,
+    pub(super) zerocopy: Option<Box<ZeroCopy>>,
 }
 
 /// Where a TCP socket stands.

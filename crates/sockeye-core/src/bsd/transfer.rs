@@ -106,6 +106,13 @@ impl Calls<'_> {
         if flags & (abi::MSG_OOB | abi::MSG_ERRQUEUE) == abi::MSG_OOB {
             return Ok(self.receive_urgent(id, buf, flags)?);
         }
+        if flags & abi::MSG_ERRQUEUE != 0 {
+            return Ok(Arrived {
+                control: self.take_zerocopy(id)?,
+                flags: abi::MSG_ERRQUEUE,
+                ..Arrived::default()
+            });
+        }
         let len = self.receive_stream(id, buf, flags, wait)?;
         let control = self.stream(id)?.tcp().map_or_else(Vec::new, |tcp| {
             let readiness = self.host.tcp_readiness(tcp);
@@ -131,12 +138,16 @@ impl Calls<'_> {
         flags: i32,
         wait: &mut Wait,
     ) -> Answer<usize> {
-        match self.sock(id)?.transport {
-            Transport::Datagram(_) => self.send_datagram(id, data, name, control, flags, wait),
+        let sent = match self.sock(id)?.transport {
+            Transport::Datagram(_) => return self.send_datagram(id, data, name, control, flags, wait),
             // A TCP socket pays no attention to an address.
-            Transport::Stream(_) if flags & abi::MSG_FASTOPEN != 0 => self.send_fast(id, data, name, flags, wait),
-            Transport::Stream(_) => self.send_stream(id, data, flags, wait),
+            Transport::Stream(_) if flags & abi::MSG_FASTOPEN != 0 => self.send_fast(id, data, name, flags, wait)?,
+            Transport::Stream(_) => self.send_stream(id, data, flags, wait)?,
+        };
+        if flags & abi::MSG_ZEROCOPY != 0 && sent > 0 {
+            self.note_zerocopy(id)?;
         }
+        Ok(sent)
     }
 
     pub(super) fn receive_stream(&mut self, id: FileId, buf: &mut [u8], flags: i32, wait: &mut Wait) -> Answer<usize> {

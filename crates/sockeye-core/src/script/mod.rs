@@ -9,13 +9,14 @@
 //! |---|---|
 //! | `lexer.rs`, `parse/`, `tree.rs` | characters to tokens to a tree |
 //! | `python/`, `info.rs` | assertions, and the names in them |
-//! | `request.rs`, `constants.rs` | a socket statement, resolved and compared |
+//! | `request.rs`, `control.rs`, `constants.rs` | a socket statement, resolved and compared |
 //! | `flow.rs`, `craft.rs`, `expect.rs` | the script's numbers and the wire's; packets in, packets out |
 //! | `run.rs` | the events, one after the other |
 //! | `subject.rs` | what is under test |
 
 mod commands;
 mod constants;
+mod control;
 mod craft;
 mod expect;
 mod fault;

@@ -232,6 +232,7 @@ fn perform(
                 data,
                 address: decode(&arrived.name),
                 flags: arrived.flags,
+                control: arrived.control,
                 ..Outcome::ok(arrived.len as i64)
             })
         }

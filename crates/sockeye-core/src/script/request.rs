@@ -1,6 +1,7 @@
 //! A socket statement, its names and numbers resolved; and what should come of it.
 
 use super::constants::{constant, errno_name, nearest};
+use super::control::{self, Control};
 use super::craft::pattern;
 use super::fault::{At, Wrong, wrong};
 use super::flags::Setup;
@@ -51,7 +52,8 @@ pub(super) enum Outputs {
     /// Integers in a row.
     Ints(Vec<i64>),
     Address(SocketAddr),
-    Flags(i32),
+    /// `msg_flags`, and control messages where the script names any.
+    Message(i32, Option<Vec<Control>>),
     /// What is ready, by place or by data.
     Ready(Vec<(u64, u32)>),
 }
@@ -212,8 +214,11 @@ impl Resolver<'_> {
             "readv" => self.vector(self.arg(1)?, None)?.0,
             "recvmsg" => {
                 let message = self.arg(1)?;
-                if let Some(wanted) = field(message, "msg_flags") {
-                    outputs = Outputs::Flags(value(wanted)? as i32);
+                let given = field(message, "msg_flags").map_or(Ok(0), value)? as i32;
+                let controls = field(message, "msg_control");
+                let controls = controls.map(|list| control::expected(list, self.setup.local.is_ipv6()));
+                if field(message, "msg_flags").is_some() || controls.is_some() {
+                    outputs = Outputs::Message(given, controls.transpose()?);
                 }
                 flags = self.int(2)?;
                 self.message(message, None)?.0
@@ -429,7 +434,7 @@ impl Resolver<'_> {
 }
 
 /// A field of a structure.
-fn field<'e>(arg: &'e Expr, name: &str) -> Option<&'e Expr> {
+pub(super) fn field<'e>(arg: &'e Expr, name: &str) -> Option<&'e Expr> {
     let ExprKind::Struct(fields) = &arg.kind else {
         return None;
     };
@@ -576,8 +581,13 @@ fn outputs(at: At, asked: &Asked, outcome: &Outcome, fds: &Descriptors) -> Resul
             Some(got) => wrong(at, format!("it gave {got}, not {wanted}")),
             None => wrong(at, format!("it gave no address, not {wanted}")),
         },
-        Outputs::Flags(wanted) if outcome.flags == *wanted => Ok(()),
-        Outputs::Flags(wanted) => wrong(at, format!("msg_flags are {:#x}, not {wanted:#x}", outcome.flags)),
+        Outputs::Message(wanted, _) if outcome.flags != *wanted => {
+            wrong(at, format!("msg_flags are {:#x}, not {wanted:#x}", outcome.flags))
+        }
+        Outputs::Message(_, wanted) => match wanted {
+            Some(wanted) => control::compare(at, wanted, &outcome.control),
+            None => Ok(()),
+        },
         Outputs::Ready(wanted) => {
             for (key, events) in wanted {
                 let found = outcome.ready.iter().find(|(known, _)| known == key);

@@ -157,6 +157,8 @@ pub struct Outcome {
     pub address: Option<SocketAddr>,
     /// `msg_flags`.
     pub flags: i32,
+    /// Control messages, as `recvmsg` gives them.
+    pub control: Vec<u8>,
     /// What `poll` (by the place in its list) or `epoll_wait` (by `data`) found.
     pub ready: Vec<(u64, u32)>,
 }

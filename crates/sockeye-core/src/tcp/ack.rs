@@ -115,7 +115,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
         timers::rearm(tcb, flow, now, cx.settings);
     }
     grow_send_limit(tcb, cx);
-    if advanced && tcb.bits.has(Bits::WANTS_ROOM) && tcb.send_held() <= tcb.snd_limit as usize / 3 * 2 {
+    if advanced && tcb.bits.has(Bits::WANTS_ROOM) && tcb.send_held() < tcb.snd_limit as usize * 2 / 3 {
         tcb.bits.clear(Bits::WANTS_ROOM);
         tcb.tell();
     }

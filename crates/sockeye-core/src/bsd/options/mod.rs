@@ -23,6 +23,8 @@ pub struct Options {
     set: BTreeMap<(i32, i32), Vec<u8>>,
     congestion: Option<CongestionControl>,
     device: Vec<u8>,
+    /// `SO_ZEROCOPY`: only of those that tell when a send has ended, and so not in the table.
+    pub(in crate::bsd) zerocopy: bool,
 }
 
 impl Options {
