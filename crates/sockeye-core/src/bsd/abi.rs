@@ -39,6 +39,7 @@ pub const MSG_WAITALL: i32 = 0x100;
 pub const MSG_ERRQUEUE: i32 = 0x2000;
 pub const MSG_NOSIGNAL: i32 = 0x4000;
 pub const MSG_MORE: i32 = 0x8000;
+pub const MSG_EOR: i32 = 0x80;
 pub const MSG_ZEROCOPY: i32 = 0x4000000;
 pub const MSG_FASTOPEN: i32 = 0x20000000;
 

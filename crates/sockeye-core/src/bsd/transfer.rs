@@ -248,6 +248,9 @@ impl Calls<'_> {
         };
         self.more(id, tcp, flags & abi::MSG_MORE != 0)?;
         let (before, put) = (wait.done, self.put_stream(tcp, data, wait));
+        if flags & abi::MSG_EOR != 0 && wait.done == data.len() {
+            self.host.tcp_end_record(self.now, tcp);
+        }
         if flags & abi::MSG_OOB != 0 && wait.done > before {
             self.host.tcp_mark_urgent(self.now, tcp);
         }

@@ -375,6 +375,13 @@ impl Host {
         }
     }
 
+    /// What was written so far ends a record: no segment holds bytes of both sides of its end.
+    pub fn tcp_end_record(&mut self, now: Instant, id: TcpId) {
+        if let Some(tcb) = self.tcp.conns.get_mut(id.index, id.generation) {
+            tcb.end_record(now, &self.settings);
+        }
+    }
+
     /// The last urgent byte of a connection that keeps it apart; `peek` leaves it.
     pub fn tcp_out_of_band(&mut self, id: TcpId, peek: bool) -> OutOfBand {
         self.tcp

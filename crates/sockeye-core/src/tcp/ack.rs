@@ -59,6 +59,9 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     if window_moved && !tcb.has_outstanding() {
         tcb.backoff = 0;
     }
+    if advanced {
+        flow.records.on_acked(tcb.snd_una);
+    }
     let dsack = if tcb.bits.has(Bits::SACK) {
         take_sacks(tcb, flow, seg, fack, &mut told)
     } else {

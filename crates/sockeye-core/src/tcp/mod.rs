@@ -25,6 +25,7 @@
 //! | `assembler` | bytes out of order | §3.10.7.4 |
 //! | `window` | what we offer to receive | §3.8.6 |
 //! | `output` | what may be sent now | §3.7, §3.8 |
+//! | `record` | where no segment may reach across | send(2) |
 //! | `timers` | what falls due | RFC 6298, 8985 |
 //! | `urgent` | the urgent pointer, both ways | §3.8.5, RFC 6093 |
 //! | `user_timeout` | how long data may wait for its acknowledgement | RFC 5482 |
@@ -59,6 +60,7 @@ mod pacing;
 mod prr;
 mod rack;
 mod rate;
+mod record;
 mod recovery;
 mod rtt;
 mod sent;

@@ -140,13 +140,13 @@ fn retransmission(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Pac
     }
     let in_window = wnd_end.since(run.start).max(unit as i32) as u32;
     cx.counters.tcp_lost_retransmit += u64::from(run.resent);
-    let most = run
-        .len
+    let record = flow.records.within(run.start, run.len);
+    let most = record
         .min(in_window)
         .min(room.min(pace).max(unit))
         .min(tcb.burst(unit, cx.settings))
         .min(longest(tcb, unit));
-    let len = whole_units(most, unit, run.len);
+    let len = whole_units(most, unit, record);
     Some(send_again(tcb, flow, cx, run.start, len, unit, &options))
 }
 
@@ -182,12 +182,22 @@ fn send_again(
     }
     tracing::debug!(tuple = ?tcb.tuple, ?seq, len, "retransmit");
     // The acknowledgement that rides on it pays no debt: a remote that has these bytes drops the segment whole. RFC 9293 §3.10.7.4.
-    let mut packet = data_segment(tcb, cx, seq, len, unit, options, Flags::NONE);
+    let flags = push_at_end(flow, seq + len);
+    let mut packet = data_segment(tcb, cx, seq, len, unit, options, flags);
     flow.assembler.on_reported();
     packet.meta.mark.add(Mark::RETRANSMISSION);
     tcb.stats(cx.now).bytes_resent += u64::from(packet.meta.len);
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
+}
+
+/// The end of a record is passed on at once.
+fn push_at_end(flow: &Flow, end: SeqNumber) -> Flags {
+    if flow.records.has_end(end) {
+        Flags::PSH
+    } else {
+        Flags::NONE
+    }
 }
 
 /// There is something to send and room for it in both windows, and it waits for the next burst.
@@ -198,7 +208,9 @@ fn held(flow: &mut Flow) -> Option<Packet> {
 
 /// New data and FIN.
 fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
-    let unsent = tcb.unsent();
+    let all = tcb.unsent();
+    // A record goes alone, and does not wait where more lies behind it.
+    let unsent = flow.records.within(tcb.snd_nxt, all);
     let fin = tcb.fin_waits() && tcb.is_synchronized();
     let pipe = flow.recovery.pipe(&flow.sent);
     if unsent == 0 && !fin {
@@ -220,7 +232,7 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
         mtu_probe::on_sent(tcb, flow, start, &options);
         return Some(packet);
     }
-    let short = fin || !must_wait(tcb, flow);
+    let short = fin || unsent < all || !must_wait(tcb, flow);
     let len = match how_much(tcb, unit, unsent, short, wnd_room, cwnd_room, pipe) {
         Ok(len) => len,
         Err(reason) => {
@@ -240,7 +252,7 @@ fn new_data(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet> {
     }
     let len = whole_units(len.min(pace).min(tcb.burst(unit, cx.settings)), unit, len);
     tcb.bits.clear(Bits::UNCORK);
-    let with_fin = fin && len == unsent;
+    let with_fin = fin && len == all;
     Some(send_new(tcb, flow, cx, len, with_fin, unit, &options))
 }
 
@@ -378,7 +390,8 @@ fn send_new(
     flow.max_in_flight = flow.max_in_flight.max(flow.recovery.pipe(&flow.sent));
     cx.counters.tcp_orig_data_sent += u64::from(len.div_ceil(unit.max(1)));
     let cwr = if len > 0 { tcb.take_cwr() } else { Flags::NONE };
-    let packet = data_segment(tcb, cx, seq, seg_len, unit, options, cwr);
+    let flags = cwr.and(push_at_end(flow, seq + len));
+    let packet = data_segment(tcb, cx, seq, seg_len, unit, options, flags);
     tcb.on_acked(packet.meta.len > 0);
     flow.assembler.on_reported();
     timers::rearm(tcb, flow, cx.now, cx.settings);
@@ -395,13 +408,14 @@ fn tail_probe(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>) -> Option<Packet>
     let unsent = tcb.unsent();
     let wnd_room = tcb.room_in_window();
     let packet = if unsent > 0 && wnd_room >= unit.min(unsent) {
-        let fin = tcb.fin_waits() && unsent <= unit;
-        let packet = send_new(tcb, flow, cx, unit.min(unsent), fin, unit, &options);
+        let len = flow.records.within(tcb.snd_nxt, unit.min(unsent));
+        let fin = tcb.fin_waits() && len == unsent;
+        let packet = send_new(tcb, flow, cx, len, fin, unit, &options);
         flow.recovery.tail_probe.on_sent(tcb.snd_nxt, false);
         packet
     } else {
         let last = *flow.sent.runs().rev().find(|run| run.fate == Fate::Flying)?;
-        let len = last.len.min(unit);
+        let len = flow.records.behind(last.end(), last.len.min(unit));
         let packet = send_again(tcb, flow, cx, last.end() - len, len, unit, &options);
         flow.recovery.tail_probe.on_sent(last.end(), true);
         packet

@@ -9,6 +9,7 @@ use super::delayed_ack::Rhythm;
 use super::mtu_probe::Search;
 use super::pacing::Pacing;
 use super::rate::Delivery;
+use super::record::Records;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
 use super::sent::Scoreboard;
@@ -159,6 +160,8 @@ pub(super) struct Flow {
     pub(super) was_cwnd_limited: bool,
     /// An acknowledgement came since the last write: what MSG_MORE held back may leave.
     pub(super) tail_released: bool,
+    /// Ends of records that are not acknowledged.
+    pub(super) records: Records,
 }
 
 /// One connection. See the module's documentation.
@@ -410,6 +413,7 @@ impl Tcb {
                 max_in_flight: 0,
                 was_cwnd_limited: false,
                 tail_released: false,
+                records: Records::default(),
             })
         })
     }
