@@ -55,7 +55,7 @@ impl Calls for Kernel {
     }
     fn recv(&self, fd: i32, room: usize, flags: i32) -> io::Result<(usize, Vec<u8>, Option<SocketAddr>)> {
         let mut buf = vec![0; room];
-        let (n, _, from) = self.0.receive(fd, &mut buf, flags)?;
+        let sockeye_sys::calls::Received { len: n, from, .. } = self.0.receive(fd, &mut buf, flags)?;
         buf.truncate(n);
         Ok((n, buf, from))
     }
