@@ -28,7 +28,7 @@ pub fn coalesce(batch: &mut Vec<Packet>) {
         if let Some(segment) = Segment::of(packet) {
             let known = flows
                 .iter()
-                .position(|flow| flow.is_some_and(|flow| segment.is_of(&flow, packet, before)));
+                .position(|flow| flow.as_ref().is_some_and(|flow| segment.is_of(flow, packet, before)));
             if let Some(nth) = known
                 && let Some(flow) = &mut flows[nth]
                 && flow.take(&segment, packet, before)
@@ -44,7 +44,9 @@ pub fn coalesce(batch: &mut Vec<Packet>) {
                 old.finish(before);
             }
         }
-        batch.swap(kept, at);
+        if kept != at {
+            batch.swap(kept, at);
+        }
         kept += 1;
     }
     for flow in flows.into_iter().flatten() {

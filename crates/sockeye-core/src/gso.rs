@@ -47,14 +47,12 @@ pub fn segment(mut packet: Packet, mtu: u32, out: &mut VecDeque<Packet>) {
         } else {
             Packet {
                 head: packet.head.clone(),
-                ..Packet::default()
+                body: Body::new(),
+                meta: packet.meta,
             }
         };
-        if !last {
-            wire.meta = packet.meta;
-        }
         wire.meta.len = len;
-        wire.body = body.take(len as usize);
+        body.take_into(len as usize, &mut wire.body);
         let nth = Nth {
             number: (done / size) as u16,
             offset: done,
@@ -97,9 +95,9 @@ pub(crate) fn transport_checksum(packet: &Packet, layout: &Layout) -> u16 {
     let mut sum = if layout.protocol == protocol::ICMP {
         checksum::Sum::default()
     } else {
-        let (src, dst) = layout.addresses(head);
         let len = head.len() - layout.l4 + packet.meta.len as usize;
-        checksum::pseudo_header(src, dst, layout.protocol, len)
+        let addresses = if layout.v6 { 8..40 } else { 12..20 };
+        checksum::pseudo_header_of(&head[layout.l3..][addresses], layout.protocol, len)
     };
     sum.add(&head[layout.l4..]);
     for slice in &packet.body {
@@ -187,8 +185,14 @@ impl Slices {
     }
 
     /// The next `len` bytes, or fewer at the end.
-    pub(crate) fn take(&mut self, mut len: usize) -> Body {
+    pub(crate) fn take(&mut self, len: usize) -> Body {
         let mut taken = Body::new();
+        self.take_into(len, &mut taken);
+        taken
+    }
+
+    /// As [`Slices::take`], appended to `taken`.
+    fn take_into(&mut self, mut len: usize, taken: &mut Body) {
         while len > 0 {
             if self.current.is_empty() {
                 let Some(next) = self.body.next() else { break };
@@ -204,6 +208,5 @@ impl Slices {
                 taken.push(piece);
             }
         }
-        taken
     }
 }

@@ -50,6 +50,14 @@ impl Instant {
     }
 }
 
+/// The earlier of two times that may not be. Deadlines are asked for after every packet: an iterator over an array of options costs many times more.
+pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
     /// Saturates at the end of time (584 years).

@@ -33,6 +33,11 @@ fn smoltcp(bulk: &mut smoltcp_peer::Bulk) -> f64 {
     cpu::rate(cpu::thread, SECONDS, || bulk.work()) * 1e-9
 }
 
+/// Ours alone, for a while.
+pub(crate) fn sample(wire: Wire) -> f64 {
+    ours(&mut ours::Bulk::new(wire))
+}
+
 /// Row 1: packets of 1500 bytes.
 pub(crate) fn segments(report: &mut Report) {
     let mut us = ours::Bulk::new(SEGMENTS);

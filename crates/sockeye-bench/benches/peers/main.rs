@@ -70,7 +70,11 @@ fn main() -> ExitCode {
                     println!("{bytes}");
                     return ExitCode::SUCCESS;
                 }
-                None => return usage("--sample is for this benchmark's own use"),
+                None => {
+                    return usage(
+                        "--sample is for profilers and this benchmark's own use: row1, row2, row3, row5, core, tasks",
+                    );
+                }
             },
             // Cargo says so to every benchmark.
             "--bench" => {}

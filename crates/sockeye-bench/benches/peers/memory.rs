@@ -2,7 +2,7 @@
 
 use crate::ours::{MEMORY, Pair};
 use crate::report::{Bar, Report, Samples, TIMES};
-use crate::tasks;
+use crate::{bulk, request, tasks};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,9 +20,13 @@ pub(crate) fn resident() -> f64 {
     kilobytes.unwrap_or(f64::NAN) * 1_024.0
 }
 
-/// What `--sample NAME` prints.
+/// What `--sample NAME` prints. Those of rows 1 to 5 are for profilers: ours alone.
 pub(crate) fn sample(name: &str) -> Option<f64> {
     match name {
+        "row1" => Some(bulk::sample(bulk::SEGMENTS)),
+        "row2" => Some(bulk::sample(MEMORY)),
+        "row3" => Some(request::sample_alone()),
+        "row5" => Some(request::sample_calls()),
         "core" => Some(core()),
         "tasks" => Some(tasks::idle(MANY as u32)),
         _ => None,

@@ -17,7 +17,7 @@ use std::time::Duration;
 const BATCH: usize = 1_024;
 
 /// Idle connections to one port of the server.
-const A_PORT: usize = 20_000;
+const A_PORT: usize = 10_000;
 
 /// A link in memory: nothing is split, and memory corrupts nothing.
 pub(crate) const MEMORY: Wire = Wire {

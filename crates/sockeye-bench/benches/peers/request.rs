@@ -72,6 +72,18 @@ pub(crate) fn calls(report: &mut Report) {
     line("connect, byte, close, 10000 idle; kernel loopback", 30.0, 2);
 }
 
+/// Row 3, ours alone, for a while.
+pub(crate) fn sample_alone() -> f64 {
+    let mut us = ours::Asking::new();
+    rate(|| us.work())
+}
+
+/// Row 5, ours alone, for a while.
+pub(crate) fn sample_calls() -> f64 {
+    let mut us = ours::Calling::new(10_000);
+    rate(|| us.work())
+}
+
 /// Thousands a CPU second.
 fn rate(work: impl FnMut() -> u64) -> f64 {
     cpu::rate(cpu::thread, SECONDS, work) * 1e-3

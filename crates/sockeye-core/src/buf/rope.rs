@@ -63,15 +63,36 @@ impl Rope {
         }
     }
 
+    /// Moves up to `max` bytes from the front to the end of `into`, without copying them. Returns how many.
+    pub fn move_to(&mut self, max: usize, into: &mut Self) -> usize {
+        if into.is_empty() && self.len <= max {
+            // All of it, at once.
+            std::mem::swap(self, into);
+            return into.len;
+        }
+        let mut moved = 0;
+        while let Some(chunk) = self.pop_chunk(max - moved) {
+            moved += chunk.len();
+            into.push(chunk);
+        }
+        moved
+    }
+
     /// Moves `other`'s bytes to the end. They keep `pins` bytes of memory alive in all: when that is more than four times what they are, or
     /// when they are few, they are copied, so that nobody makes us hold large buffers for small change.
     pub fn keep(&mut self, mut other: Self, pins: usize) {
-        let wasteful = other.len.saturating_mul(4) < pins;
-        while let Some(chunk) = other.pop_chunk(usize::MAX) {
-            if wasteful || chunk.len() < COPY_BELOW {
-                self.append(&chunk);
+        let len = other.len;
+        self.keep_slices(std::iter::from_fn(|| other.pop_chunk(usize::MAX)), len, pins);
+    }
+
+    /// As [`Rope::keep`], of `len` bytes in slices.
+    pub(crate) fn keep_slices(&mut self, slices: impl IntoIterator<Item = Bytes>, len: usize, pins: usize) {
+        let wasteful = len.saturating_mul(4) < pins;
+        for slice in slices {
+            if wasteful || slice.len() < COPY_BELOW {
+                self.append(&slice);
             } else {
-                self.push(chunk);
+                self.push(slice);
             }
         }
     }
@@ -82,6 +103,7 @@ impl Rope {
     }
 
     /// Turns the growing tail into a shared chunk; what room it has left stays with the tail.
+    #[inline]
     fn seal(&mut self) {
         if !self.tail.is_empty() {
             let sealed = self.tail.split().freeze();

@@ -137,7 +137,7 @@ impl Host {
             return;
         };
         held.fast_open.begin();
-        tcb.listener = listener;
+        tcb.count_by(listener);
         tcb.claim = self.ports.claim_child(held.claim, tuple.local().ip());
         tcb.mark_fallback(fallback);
         tcb.take_early_data(&mut cx!(self, now), segment);
@@ -164,8 +164,8 @@ impl Host {
             self.tcp.fast_open.note(&tcb.tuple, news, now);
         }
         if tcb.ends_pending_fast_open() {
-            let (listener, established) = (tcb.listener, tcb.state != crate::socket::State::Closed);
-            if let Some(listener) = self.tcp.listeners.at_mut(listener) {
+            let (listener, established) = (tcb.counted_by(), tcb.state != crate::socket::State::Closed);
+            if let Some(listener) = listener.and_then(|index| self.tcp.listeners.at_mut(index)) {
                 listener.fast_open.end(now, established);
             }
         }

@@ -7,7 +7,7 @@ use crate::error::SocketError;
 use crate::ip::{Header, Path};
 use crate::packet::{Csum, Packet};
 use crate::tcp::{Bits, Cx, Reply, next_packet, on_deadline};
-use crate::time::Instant;
+use crate::time::{Instant, sooner};
 use crate::tuple::FourTuple;
 use crate::wire::tcp as wire;
 use std::collections::VecDeque;
@@ -147,17 +147,11 @@ impl Host {
 
     /// When to call [`Host::handle_timeout`] next; `None` while there is nothing to wait for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let time_wait = self.tcp.expiring.front().map(|(at, ..)| *at);
-        [
-            self.tcp.wheel.next_deadline(),
-            self.tcp.syn_wheel.next_deadline(),
-            time_wait,
-            self.ip.poll_timeout(),
-            self.strays.poll_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let mut first = self.tcp.wheel.next_deadline();
+        first = sooner(first, self.tcp.syn_wheel.next_deadline());
+        first = sooner(first, self.tcp.expiring.front().map(|(at, ..)| *at));
+        first = sooner(first, self.ip.poll_timeout());
+        sooner(first, self.strays.poll_timeout())
     }
 
     /// Fires every timer due at `now`; call again at [`Host::poll_timeout`].

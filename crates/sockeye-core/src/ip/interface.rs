@@ -113,7 +113,9 @@ impl Interface {
 
     /// Moves up to `max` packets to `out`.
     pub(super) fn transmit(&mut self, out: &mut VecDeque<Packet>, max: usize) {
-        if max >= self.queue.len() {
+        if max >= self.queue.len() && out.is_empty() {
+            std::mem::swap(out, &mut self.queue);
+        } else if max >= self.queue.len() {
             out.append(&mut self.queue);
         } else {
             out.extend(self.queue.drain(..max));

@@ -24,7 +24,7 @@ use crate::host::{HostConfig, InterfaceConfig, InterfaceId, Route};
 use crate::keys::Keys;
 use crate::packet::Packet;
 use crate::socket::Unreachable;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, sooner};
 use bytes::Bytes;
 use interface::Interface;
 use neighbor::Neighbors;
@@ -324,13 +324,9 @@ impl Ip {
 
     /// When to call `handle_timeout` next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let due = [
-            self.neighbors.poll_timeout(),
-            self.path_mtus.poll_timeout(),
-            self.reassembly.poll_timeout(),
-            self.redirects.poll_timeout(),
-        ];
-        due.into_iter().flatten().min()
+        let links = sooner(self.neighbors.poll_timeout(), self.redirects.poll_timeout());
+        let paths = sooner(self.path_mtus.poll_timeout(), self.reassembly.poll_timeout());
+        sooner(links, paths)
     }
 
     /// Does what is due at `now`.

@@ -201,7 +201,9 @@ fn drop_acknowledged(tcb: &mut Tcb, ack: SeqNumber) {
             tcb.tx = None;
         }
     }
-    tcb.bytes_acked += u64::from(bytes);
+    if bytes > 0 {
+        tcb.stats.get_or_insert_default().bytes_acked += u64::from(bytes);
+    }
     tcb.snd_una = ack;
     tcb.on_urgent_acknowledged();
 }

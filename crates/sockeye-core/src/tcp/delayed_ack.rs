@@ -62,7 +62,7 @@ impl Tcb {
     /// little, as Linux does. A remote that waits for nothing else, or that never sent anything, hears at once.
     pub(super) fn owe_fin_ack(&mut self, now: Instant, settings: &Settings) {
         let unacked = self.rcv_nxt.after(self.rcv_acked);
-        if self.state != State::Established || self.bytes_in == 0 || unacked > u32::from(self.rcv_mss) {
+        if self.state != State::Established || self.bytes_in() == 0 || unacked > u32::from(self.rcv_mss) {
             self.bits.set(Bits::ACK_NOW);
         } else if !self.bits.has(Bits::ACK_NOW) && !self.bits.has(Bits::ACK_OWED) {
             self.owe_ack_by(now + self.ack_delay(settings));
@@ -158,7 +158,7 @@ impl Tcb {
         self.bits.clear(Bits::ACK_OWED);
         self.delack_at = None;
         self.quick = self.quick.saturating_sub(1);
-        if with_data && self.bytes_in > 0 {
+        if with_data && self.bytes_in() > 0 {
             self.bits.set(Bits::PINGPONG);
         }
     }

@@ -322,7 +322,7 @@ impl Tcb {
                 self.tx = None;
             }
         }
-        self.bytes_acked += u64::from(taken);
+        self.stats.get_or_insert_default().bytes_acked += u64::from(taken);
     }
 
     /// The SYN is lost or refused: perhaps for what it carried. RFC 7413 §4.1.3.1.
@@ -375,7 +375,7 @@ impl Tcb {
         }
         self.bits.set(Bits::SYN_DATA);
         self.rcv_nxt += text.len() as u32;
-        self.bytes_in += text.len() as u64;
+        self.stats.get_or_insert_default().bytes_in += text.len() as u64;
         self.rx.get_or_insert_default().keep(text, seg.pins as usize);
         self.tell();
     }

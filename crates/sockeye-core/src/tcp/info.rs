@@ -112,7 +112,12 @@ impl Tcb {
             rcv_mss: u32::from(self.rcv_mss),
             unacked: u32::from(opening),
             last_data_sent: since(self.last_tx),
-            last_data_recv: since(self.last_data_rx),
+            last_data_recv: since(
+                self.stats
+                    .as_ref()
+                    .and_then(|stats| stats.last_data_rx)
+                    .unwrap_or(self.established),
+            ),
             last_ack_recv: since(self.last_rx),
             pmtu: u32::from(self.path_mtu),
             rcv_ssthresh: self.rcv_limit,
@@ -129,12 +134,12 @@ impl Tcb {
             reordering: settings.tcp_reordering,
             // What a reader took in a round trip; before one was seen, the remote's initial window.
             rcv_space: (10 * u32::from(self.adv_mss)).min(self.rcv_limit),
-            total_retrans: self.segs_resent,
+            total_retrans: self.segs_resent(),
             // Unlimited, unless there is a rate or the application set a bound.
             pacing_rate: self.opt().max_pacing_rate.unwrap_or(u64::MAX),
             max_pacing_rate: self.opt().max_pacing_rate.unwrap_or(u64::MAX),
-            bytes_acked: self.bytes_acked,
-            bytes_received: self.bytes_in,
+            bytes_acked: self.bytes_acked(),
+            bytes_received: self.bytes_in(),
             segs_out: self.segs_out,
             segs_in: self.segs_in,
             notsent_bytes: self.unsent(),
@@ -145,7 +150,7 @@ impl Tcb {
             },
             // SYN or SYN-ACK, which leaves no sum of its own.
             delivered: u32::from(self.is_synchronized()),
-            bytes_sent: self.bytes_acked + u64::from(self.sent_unacknowledged()),
+            bytes_sent: self.bytes_acked() + u64::from(self.sent_unacknowledged()),
             snd_wnd: self.snd_wnd,
             rcv_wnd: self.rcv_edge.since(self.rcv_nxt).max(0) as u32,
             ..TcpInfo::default()
@@ -153,7 +158,7 @@ impl Tcb {
         match &self.stats {
             Some(stats) => stats.tell(&mut info, now),
             None if self.is_synchronized() && self.state != State::Closed => {
-                info.limited[Limited::Application as usize] = now.since(self.established);
+                info.limited[Limited::Application as usize] = Self::ago(now, self.established);
             }
             None => {}
         }

@@ -363,6 +363,13 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
         return Err(DropReason::NoSocket);
     }
     let seg_start = seg.seq;
+    if seg_start == tcb.rcv_nxt && (seg_start + seg.len).at_or_before(tcb.rcv_edge) {
+        // As nearly always: the next bytes, all of them, and there is room. No rope in between.
+        let body = std::mem::take(&mut seg.body);
+        let (len, pins) = (seg.len as usize, seg.pins as usize);
+        accept_text(tcb, cx, seg, seg.len, |rx| rx.keep_slices(body, len, pins));
+        return Ok(());
+    }
     let mut text = Rope::new();
     for slice in seg.body.drain(..) {
         text.push(slice);
@@ -398,22 +405,21 @@ fn take_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &mut Segment) -> Result<(), Dr
         return Ok(());
     }
     if start == tcb.rcv_nxt {
-        accept_text(tcb, cx, seg, text);
+        let (len, pins) = (text.len() as u32, seg.pins as usize);
+        accept_text(tcb, cx, seg, len, |rx| rx.keep(text, pins));
         Ok(())
     } else {
         keep_text(tcb, cx, seg, start, text)
     }
 }
 
-/// Text at `rcv_nxt`: to the reader, and whatever it makes whole after it.
-fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
-    let len = text.len() as u32;
+/// `len` bytes of text at `rcv_nxt`, put into the rope by `keep`: to the reader, and whatever it makes whole after it.
+fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, len: u32, keep: impl FnOnce(&mut Rope)) {
     let discard = tcb.bits.has(Bits::READ_SHUT);
     let before = tcb.rcv_nxt;
     tcb.rcv_nxt += len;
-    tcb.last_data_rx = millis(cx.now);
     let rx = tcb.rx.get_or_insert_default();
-    rx.keep(text, seg.pins as usize);
+    keep(rx);
     let mut filled = false;
     if let Some(flow) = tcb.flow.as_deref_mut() {
         if !flow.assembler.is_empty() {
@@ -432,7 +438,10 @@ fn accept_text(tcb: &mut Tcb, cx: &mut Cx<'_>, seg: &Segment, text: Rope) {
     } else {
         let _ = tcb.flow(cx.now, cx.settings);
     }
-    tcb.bytes_in += u64::from(tcb.rcv_nxt.after(before));
+    let arrived = u64::from(tcb.rcv_nxt.after(before));
+    let stats = tcb.stats(cx.now);
+    stats.bytes_in += arrived;
+    stats.last_data_rx = Some(millis(cx.now));
     if discard {
         tcb.rx = None;
     }

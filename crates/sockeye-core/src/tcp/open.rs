@@ -171,8 +171,7 @@ impl Tcb {
         }
         cx.counters.tcp_ecn_setup += u64::from(self.bits.has(Bits::ECN));
         (self.retries, self.backoff) = (0, 0);
-        self.established = cx.now;
-        (self.last_tx, self.last_data_rx) = (millis(cx.now), millis(cx.now));
+        (self.established, self.last_tx) = (millis(cx.now), millis(cx.now));
         self.rexmit = Rexmit::Off;
         self.advise = self.opt().advertise_timeout.is_some();
         self.arm_keepalive(cx);

@@ -172,7 +172,6 @@ fn send_again(
     flow.recovery.on_resent(seq, len, ts);
     // RFC 6675 §6: what is repeated in good time must not run into the timeout of the first time.
     flow.rto_from = cx.now;
-    tcb.segs_resent = tcb.segs_resent.wrapping_add(segments);
     tcb.last_tx = millis(cx.now);
     cx.counters.tcp_retrans_segs += u64::from(segments);
     match flow.recovery.phase {
@@ -186,7 +185,9 @@ fn send_again(
     let mut packet = data_segment(tcb, cx, seq, len, unit, options, flags);
     flow.assembler.on_reported();
     packet.meta.mark.add(Mark::RETRANSMISSION);
-    tcb.stats(cx.now).bytes_resent += u64::from(packet.meta.len);
+    let stats = tcb.stats(cx.now);
+    stats.segs_resent = stats.segs_resent.wrapping_add(segments);
+    stats.bytes_resent += u64::from(packet.meta.len);
     timers::rearm(tcb, flow, cx.now, cx.settings);
     packet
 }

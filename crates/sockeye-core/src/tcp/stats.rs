@@ -29,7 +29,14 @@ pub(super) struct Stats {
     pub(super) timeout_recoveries: u16,
     pub(super) data_segs_in: u32,
     pub(super) data_segs_out: u32,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_acked: u64,
     pub(super) bytes_resent: u64,
+    pub(super) segs_resent: u32,
+    /// When data arrived last, in milliseconds; `None` while none has.
+    pub(super) last_data_rx: Option<u32>,
+    /// The listener among whose pending Fast Open attempts this one counts. RFC 7413 §4.2.2.
+    pub(super) counted_by: Option<u32>,
     /// Segments delivered, and those of them whose acknowledgement told of marks.
     pub(super) delivered: u32,
     pub(super) delivered_ce: u32,
@@ -113,7 +120,7 @@ impl Tcb {
     /// The sums, begun when there are none.
     pub(super) fn stats(&mut self, now: Instant) -> &mut Stats {
         let synchronized = self.is_synchronized();
-        let waited = now.since(self.established);
+        let waited = Self::ago(now, self.established);
         self.stats.get_or_insert_with(|| {
             let mut stats = Stats::default();
             if synchronized {
@@ -123,6 +130,31 @@ impl Tcb {
             }
             Box::new(stats)
         })
+    }
+
+    /// Bytes received in order.
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.stats.as_ref().map_or(0, |stats| stats.bytes_in)
+    }
+
+    /// Bytes that the remote acknowledged.
+    pub(super) fn bytes_acked(&self) -> u64 {
+        self.stats.as_ref().map_or(0, |stats| stats.bytes_acked)
+    }
+
+    /// Segments sent again, SYNs aside.
+    pub(super) fn segs_resent(&self) -> u32 {
+        self.stats.as_ref().map_or(0, |stats| stats.segs_resent)
+    }
+
+    /// Made by a SYN with data: counts among the pending ones of a listener.
+    pub(crate) fn count_by(&mut self, listener: u32) {
+        self.stats.get_or_insert_default().counted_by = Some(listener);
+    }
+
+    /// See [`Tcb::count_by`].
+    pub(crate) fn counted_by(&self) -> Option<u32> {
+        self.stats.as_ref()?.counted_by
     }
 
     /// The flow state goes; what it last measured stays.

@@ -21,7 +21,7 @@ use crate::buf::Rope;
 use crate::error::SocketError;
 use crate::settings::Settings;
 use crate::socket::{State, TcpOptions};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, sooner};
 use crate::tuple::FourTuple;
 
 /// One-bit facts about a connection.
@@ -166,7 +166,6 @@ pub(super) struct Flow {
 
 /// One connection. See the module's documentation.
 #[derive(Debug)]
-#[repr(C, align(64))]
 pub(crate) struct Tcb {
     // What every received segment looks at.
     pub(crate) tuple: FourTuple,
@@ -232,14 +231,9 @@ pub(crate) struct Tcb {
     /// Arrival of the last segment and departure of the last data, in milliseconds of the host's clock (wrapping).
     pub(super) last_rx: u32,
     pub(super) last_tx: u32,
-    pub(super) bytes_in: u64,
-    pub(super) bytes_acked: u64,
     pub(super) segs_in: u32,
     pub(super) segs_out: u32,
-    pub(super) segs_resent: u32,
     pub(crate) claim: u32,
-    /// The listener that waits to hand this out, by index.
-    pub(crate) listener: u32,
     pub(super) path_mtu: u16,
     /// The remote's advice for our user timeout, as it came; 0 without. RFC 5482.
     pub(super) advice: u16,
@@ -249,9 +243,8 @@ pub(crate) struct Tcb {
     pub(super) charged: u32,
     /// When an unacceptable segment was last answered, in milliseconds.
     pub(super) last_answer: u32,
-    /// When data arrived last, in milliseconds.
-    pub(super) last_data_rx: u32,
-    pub(super) established: Instant,
+    /// When both SYNs were acknowledged, in milliseconds.
+    pub(super) established: u32,
     pub(super) stats: Option<Box<Stats>>,
     /// Urgent data, either way: few connections ever have any.
     pub(super) urgent: Option<Box<Urgent>>,
@@ -268,14 +261,6 @@ pub(super) fn tick(at: Instant) -> Option<Tick> {
 /// The instant of a tick.
 pub(super) fn untick(tick: Tick) -> Instant {
     Instant::from_nanos(tick.get())
-}
-
-/// The earlier of two times that may not be.
-fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }
 
 /// Milliseconds, wrapping, for the fields that only need "how long ago".
@@ -351,20 +336,15 @@ impl Tcb {
             snd_small: iss,
             last_rx: 0,
             last_tx: 0,
-            bytes_in: 0,
-            bytes_acked: 0,
             segs_in: 0,
             segs_out: 0,
-            segs_resent: 0,
             claim: 0,
-            listener: u32::MAX,
             path_mtu,
             advice: 0,
             advise: false,
             charged: 0,
             last_answer: 0,
-            last_data_rx: 0,
-            established: Instant::ZERO,
+            established: 0,
             stats: None,
             urgent: None,
         };

@@ -305,7 +305,7 @@ fn every_byte_through_any_weather() {
 
 #[test]
 fn a_connection_is_small() {
-    assert!(size_of::<Tcb>() <= 320, "{}", size_of::<Tcb>());
+    assert!(size_of::<Tcb>() <= 256, "{}", size_of::<Tcb>());
 }
 
 /// RFC 9293 §3.10.7.4: a FIN that overtakes the last bytes is kept, as they are; nobody has to send it again.

@@ -69,13 +69,7 @@ impl Tcb {
         let max = max.min(most);
         let Some(rx) = &mut self.rx else { return 0 };
         rx.drop_front(passed);
-        let mut taken = 0;
-        while taken < max
-            && let Some(chunk) = rx.pop_chunk(max - taken)
-        {
-            taken += chunk.len();
-            into.push(chunk);
-        }
+        let taken = rx.move_to(max, into);
         if rx.is_empty() {
             self.rx = None;
         }

@@ -49,6 +49,14 @@ pub fn transport<'a>(
     sum.finish()
 }
 
+/// The sum over a pseudo-header whose two addresses are those bytes, as IP headers have them.
+pub(crate) fn pseudo_header_of(addresses: &[u8], protocol: u8, len: usize) -> Sum {
+    let mut sum = Sum::default();
+    sum.add(addresses);
+    sum.sum += u64::from(protocol) + (len as u64 >> 16) + (len as u64 & 0xffff);
+    sum
+}
+
 /// The sum over a pseudo-header.
 pub fn pseudo_header(src: IpAddr, dst: IpAddr, protocol: u8, len: usize) -> Sum {
     let mut sum = Sum::default();
@@ -68,15 +76,27 @@ pub fn update(check: u16, old: u16, new: u16) -> u16 {
 }
 
 /// One's complement sum, not complemented. Words are added in little-endian order, whose sum is the swapped one (RFC 1071 §2B).
+#[inline]
 fn sum(bytes: &[u8]) -> u16 {
+    // Headers, most of them.
+    if bytes.len() < 64 {
+        return fold(sum_words(bytes)).swap_bytes();
+    }
+    sum_long(bytes)
+}
+
+fn sum_long(bytes: &[u8]) -> u16 {
     let (wide, rest) = bytes.as_chunks::<64>();
     // A lane holds the sum of so many halves without overflow.
-    let mut total = if wide.is_empty() {
-        0
-    } else {
-        wide.chunks(1 << 16).map(sum_wide).sum()
-    };
-    let (words, rest) = rest.as_chunks::<4>();
+    let total: u64 = wide.chunks(1 << 16).map(sum_wide).sum();
+    fold(total + sum_words(rest)).swap_bytes()
+}
+
+/// The sum of 32-bit words; what is left at the end is filled up with zeros.
+#[inline]
+fn sum_words(bytes: &[u8]) -> u64 {
+    let mut total = 0;
+    let (words, rest) = bytes.as_chunks::<4>();
     for word in words {
         total += u64::from(u32::from_le_bytes(*word));
     }
@@ -85,7 +105,7 @@ fn sum(bytes: &[u8]) -> u16 {
         last[..rest.len()].copy_from_slice(rest);
         total += u64::from(u32::from_le_bytes(last));
     }
-    fold(total).swap_bytes()
+    total
 }
 
 /// The sum of all 16-bit halves, in sixteen independent lanes that compilers turn into vector instructions. Each lane adds whole 32-bit words

@@ -438,9 +438,17 @@ impl Stack {
 
     /// When the stack or a link wants to be looked at next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let links = self.doors.iter().map(|door| door.deadline);
-        let own = [self.host.poll_timeout(), self.patience, self.alarms.next()];
-        links.chain(own).flatten().min()
+        // Asked after every call: a loop, where a chain of iterators costs many times as much.
+        let sooner = |one: Option<Instant>, other: Option<Instant>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let mut first = sooner(self.host.poll_timeout(), self.patience);
+        first = sooner(first, self.alarms.next());
+        for door in &self.doors {
+            first = sooner(first, door.deadline);
+        }
+        first
     }
 
     /// An orphaned host has ended when its connections have, and what they sent has left.

@@ -232,7 +232,7 @@ fn where_reordering_was_seen_only_time_tells() {
     assert!(!out.contains(&3), "{out:?}");
     let later = it.wait(6);
     assert_eq!(later[0].1[0], 3, "{later:?}");
-    assert_eq!(it.tcb().segs_resent, 1);
+    assert_eq!(it.tcb().segs_resent(), 1);
 }
 
 /// RFC 8985 §6.2 step 3: blocks of one acknowledgement say nothing about the order among themselves.
@@ -271,11 +271,11 @@ fn the_reordering_window_follows_dsacks_and_forgets() {
         let _ = it.wait(20);
         let _ = it.ack(0, &[(1, 2)]);
         let mut waited = 0;
-        while it.tcb().segs_resent == 0 {
+        while it.tcb().segs_resent() == 0 {
             waited += 1;
             let _ = it.wait(1);
         }
-        it.pair.sides[0].tcb.segs_resent = 0;
+        it.pair.sides[0].tcb.stats.as_mut().expect("it sent").segs_resent = 0;
         let out = it.sends();
         assert_eq!(out, []);
         let _ = it.wait(5);
@@ -404,7 +404,7 @@ fn the_window_comes_down_in_proportion() {
     println!("sent for each of 19 SACKs: {left:?}");
     assert!((13..=15).contains(&total), "{left:?}");
     assert!(left.iter().all(|burst| *burst <= 2), "{left:?}");
-    assert_eq!(it.tcb().segs_resent, 1);
+    assert_eq!(it.tcb().segs_resent(), 1);
     let _ = it.wait(20);
     // Two new ones left for the first two SACKs, before the episode.
     let _ = it.ack(22, &[]);
@@ -433,7 +433,7 @@ fn partial_acknowledgements_show_gap_after_gap() {
     for _ in 0..3 {
         let _ = it.ack(0, &[]);
     }
-    assert_eq!(it.tcb().segs_resent, 1);
+    assert_eq!(it.tcb().segs_resent(), 1);
     let _ = it.wait(20);
     assert_eq!(it.ack(4, &[]), [4]);
     let _ = it.wait(20);

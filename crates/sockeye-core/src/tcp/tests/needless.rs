@@ -29,11 +29,11 @@ fn a_delay_is_not_taken_for_loss_without_timestamps() {
         let out = it.ack(2, &[]);
         assert!(!out.contains(&1) && !out.contains(&2), "SACK {sack}: {out:?}");
         assert_eq!(it.flow().recovery.phase, Phase::Open);
-        assert_eq!(it.tcb().segs_resent, 1, "SACK {sack}");
+        assert_eq!(it.tcb().segs_resent(), 1, "SACK {sack}");
         for ack in 3..=12 {
             let _ = it.ack(ack, &[]);
         }
-        assert_eq!(it.tcb().segs_resent, 1, "SACK {sack}");
+        assert_eq!(it.tcb().segs_resent(), 1, "SACK {sack}");
         assert!(
             it.tcb().cwnd >= cwnd && it.tcb().ssthresh >= cwnd.min(ssthresh),
             "{:?}",
@@ -87,7 +87,7 @@ fn an_old_echo_undoes_a_timeout() {
     let (first, cwnd) = (it.last, it.tcb().cwnd);
     let rto = it.tcb().rtt.rto(&Settings::default());
     let _ = it.wait(260);
-    assert_eq!(it.tcb().segs_resent, 1);
+    assert_eq!(it.tcb().segs_resent(), 1);
     let out = it.told(1, &[], first);
     assert!(out.iter().all(|segment| *segment >= 10), "{out:?}");
     assert_eq!(it.flow().recovery.phase, Phase::Open);
@@ -97,7 +97,7 @@ fn an_old_echo_undoes_a_timeout() {
     for ack in 2..=10 {
         let _ = it.told(ack, &[], first);
     }
-    assert_eq!(it.tcb().segs_resent, 1);
+    assert_eq!(it.tcb().segs_resent(), 1);
     assert!(it.tcb().cwnd >= cwnd);
     assert_eq!(undone(&it), 1);
 }
@@ -111,7 +111,7 @@ fn a_lost_acknowledgement_is_no_long_round_trip() {
     let first = it.pair.now;
     assert_eq!(it.sends(), [0]);
     let _ = it.wait(700);
-    assert!(it.tcb().segs_resent >= 2, "a probe and a timeout");
+    assert!(it.tcb().segs_resent() >= 2, "a probe and a timeout");
     let start = it.start;
     let resent = it.last;
     it.pair.now = resent + 20 * MS;
@@ -145,7 +145,7 @@ fn dsacks_undo_what_was_needless() {
         it.flight(10, 0);
         let _ = it.wait(20);
         let _ = it.ack(0, &[(1, 4)]);
-        assert_eq!(it.tcb().segs_resent, 1);
+        assert_eq!(it.tcb().segs_resent(), 1);
         let _ = it.wait(1);
         let _ = it.ack(10, &[]);
         assert_eq!(it.window(), (7, 7));

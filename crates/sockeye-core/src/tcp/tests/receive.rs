@@ -216,7 +216,7 @@ fn after_24_days_of_silence_any_timestamp_will_do() {
     it.arrives_stamped(100, 100, half).expect("after so long a silence");
     let _ = it.waits();
     it.arrives_stamped(200, 100, 5).expect("and what follows it");
-    assert_eq!(it.tcb().bytes_in, 300);
+    assert_eq!(it.tcb().bytes_in(), 300);
 }
 
 /// RFC 9293 §3.8.6: whatever arrives and whatever the limit becomes, the edge stays where it was promised.
