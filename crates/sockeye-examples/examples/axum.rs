@@ -21,6 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(connection);
     for name in ["world", "again"] {
         let request = Request::get(format!("/hello/{name}")).header("host", "server.example");
+        sender.ready().await?; // The connection may still be ending the request before.
         let response = sender.send_request(request.body(Body::empty())?).await?;
         let (status, body) = (response.status(), response.into_body().collect().await?);
         println!("{status}: {}", String::from_utf8_lossy(&body.to_bytes()));
