@@ -59,9 +59,6 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
     if window_moved && !tcb.has_outstanding() {
         tcb.backoff = 0;
     }
-    if advanced {
-        flow.records.on_acked(tcb.snd_una);
-    }
     let dsack = if tcb.bits.has(Bits::SACK) {
         take_sacks(tcb, flow, seg, fack, &mut told)
     } else {
@@ -127,6 +124,7 @@ fn take_in(tcb: &mut Tcb, flow: &mut Flow, cx: &mut Cx<'_>, seg: &Segment, windo
 /// What was outstanding before `ack` has arrived: no timeout counts any more.
 fn advance(tcb: &mut Tcb, flow: &mut Flow, now: Instant, ack: SeqNumber, told: &mut Delivered) {
     flow.sent.acknowledge(ack, told);
+    flow.records.on_acked(ack);
     drop_acknowledged(tcb, ack);
     tcb.retries = 0;
     flow.timeouts_since = None;

@@ -17,18 +17,20 @@ pub(super) struct Records {
 impl Records {
     /// How many of the `len` bytes from `seq` on lie before the next end.
     pub(super) fn within(&self, seq: SeqNumber, len: u32) -> u32 {
-        let next = self.ends.iter().find(|&&end| seq.before(end));
-        next.map_or(len, |end| len.min(end.after(seq)))
+        let next = self.ends.partition_point(|end| end.at_or_before(seq));
+        self.ends.get(next).map_or(len, |end| len.min(end.after(seq)))
     }
 
     /// Of the `len` bytes before `end`, how many lie behind the last end among them.
     pub(super) fn behind(&self, end: SeqNumber, len: u32) -> u32 {
-        let last = self.ends.iter().rev().find(|&&mark| mark.before(end));
+        let before = self.ends.partition_point(|mark| mark.before(end));
+        let last = before.checked_sub(1).and_then(|nth| self.ends.get(nth));
         last.map_or(len, |mark| len.min(end.after(*mark)))
     }
 
     pub(super) fn has_end(&self, seq: SeqNumber) -> bool {
-        self.ends.contains(&seq)
+        let nth = self.ends.partition_point(|end| end.before(seq));
+        self.ends.get(nth) == Some(&seq)
     }
 
     /// Everything before `snd_una` is acknowledged.

@@ -7,7 +7,7 @@
 use super::options::{ts_before, ts_clock};
 use super::rate::Stamp;
 use super::seq::SeqNumber;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, sooner};
 use std::collections::VecDeque;
 
 /// Runs kept at most. Beyond it detail is given up, never bytes: a SACK that would split further is ignored, which RFC 2018 §8 allows (SACK is
@@ -145,19 +145,15 @@ impl Delivered {
         self.ambiguous |= run.resent;
         if !run.resent {
             self.originals += run.len;
-            self.rtt_from = earlier(self.rtt_from, run.at);
+            self.rtt_from = sooner(self.rtt_from, Some(run.at));
             if below_fack {
-                self.overtaken = earlier(self.overtaken, run.at);
+                self.overtaken = sooner(self.overtaken, Some(run.at));
             }
             if run.fate == Fate::Lost {
-                self.lost_in_vain = earlier(self.lost_in_vain, run.at);
+                self.lost_in_vain = sooner(self.lost_in_vain, Some(run.at));
             }
         }
     }
-}
-
-fn earlier(known: Option<Instant>, at: Instant) -> Option<Instant> {
-    Some(known.map_or(at, |known| known.min(at)))
 }
 
 /// The runs, in sequence order.
